@@ -1,0 +1,1 @@
+"""Configurations, one YAML file an experiment."""

@@ -1,0 +1,1 @@
+"""Paths, spaces, systems, solvers and statistics, shared by every domain."""

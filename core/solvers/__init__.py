@@ -1,0 +1,1 @@
+"""Solvers: tables of coefficients and what turns them into samples."""

@@ -1,0 +1,1 @@
+"""The domains of the suite, found by the entry-point group `scorefield.domains`."""

@@ -1,0 +1,1 @@
+"""Undirected graphs and molecules."""
