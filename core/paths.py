@@ -1,0 +1,253 @@
+"""Gaussian paths: x_t = alpha(t) x_0 + sigma(t) eps, with t = 0 the data and t = 1 the noise.
+
+A path is two functions, log alpha and the variance sigma^2; everything else follows. With f = (log alpha)' the linear
+SDE of the path is dx = f x dt + g dW, g^2 = (sigma^2)' - 2 f sigma^2, and half the log signal-to-noise ratio is
+log_snr = log alpha - log sigma, strictly decreasing in t.
+
+Sources: Song et al. 2021 (arXiv 2011.13456) for VP, sub-VP and VE; Ho et al. 2020 (arXiv 2006.11239) and Nichol and
+Dhariwal 2021 (arXiv 2102.09672) for the discrete chains; Lipman et al. 2023 (arXiv 2210.02747) for the linear path.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from scorefield.core.errors import InputError
+
+__all__ = ["VE", "VP", "DiscreteChain", "GaussianPath", "Linear", "SubVP"]
+
+
+def _derivative(function: Callable[[Tensor], Tensor], t: Tensor) -> Tensor:
+    """Exact derivative of an elementwise function."""
+    result: Tensor = torch.func.jvp(function, (t,), (torch.ones_like(t),))[1]
+    return result
+
+
+class GaussianPath(ABC):
+    """A Gaussian path.
+
+    Attributes:
+        prior_std: standard deviation of the prior at t = 1, in the data's units. It is N(0, 1) for the published
+            VP models and chains, even where their sigma(1) is smaller.
+        t_min: smallest time at which a solver evaluates a network.
+    """
+
+    prior_std: float = 1.0
+    t_min: float = 1e-3
+
+    @abstractmethod
+    def log_alpha(self, t: Tensor) -> Tensor:
+        """Logarithm of the signal's scale at times `t`, any shape."""
+
+    @abstractmethod
+    def variance(self, t: Tensor) -> Tensor:
+        """Variance of the noise at times `t`."""
+
+    def alpha(self, t: Tensor) -> Tensor:
+        """Scale of the signal."""
+        return self.log_alpha(t).exp()
+
+    def sigma(self, t: Tensor) -> Tensor:
+        """Scale of the noise."""
+        return self.variance(t).sqrt()
+
+    def log_snr(self, t: Tensor) -> Tensor:
+        """log(alpha / sigma): half the log signal-to-noise ratio."""
+        return self.log_alpha(t) - 0.5 * self.variance(t).log()
+
+    def time_of(self, log_snr: Tensor) -> Tensor:
+        """The time in [0, 1] at which the path has this `log_snr`, by bisection to the last float64 digit."""
+        target = log_snr.double()
+        low, high = torch.zeros_like(target), torch.ones_like(target)
+        for _ in range(64):
+            middle = 0.5 * (low + high)
+            early = self.log_snr(middle) > target
+            low, high = torch.where(early, middle, low), torch.where(early, high, middle)
+        return 0.5 * (low + high)
+
+    def drift(self, t: Tensor) -> Tensor:
+        """f = (log alpha)'."""
+        return _derivative(self.log_alpha, t)
+
+    def diffusion(self, t: Tensor) -> Tensor:
+        """g, the scale of the Wiener process."""
+        growth = _derivative(self.variance, t) - 2 * self.drift(t) * self.variance(t)
+        return growth.clamp(min=0).sqrt()
+
+    def sigma_derivative(self, t: Tensor) -> Tensor:
+        """Derivative of sigma."""
+        return _derivative(self.variance, t) / (2 * self.sigma(t))
+
+    def transition(self, t: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
+        """Scale alpha(s) / alpha(t), and the standard deviation of the forward transition between s and t.
+
+        For s < t the forward transition from s to t has x_t = x_s / scale + std eps; both are smooth in s, also
+        below s = 0, where the last step of symmetric splitting may end.
+        """
+        scale = (self.log_alpha(s) - self.log_alpha(t)).exp()
+        return scale, (self.variance(t) - self.variance(s) / scale**2).clamp(min=0).sqrt()
+
+    def discretised(self, t: Tensor, num_scales: int) -> tuple[Tensor, Tensor]:
+        """The published chain of `num_scales` steps at times `t`: x' = (1 + decay) x + scale eps; (decay, scale)."""
+        return self.drift(t) / num_scales, self.diffusion(t) / math.sqrt(num_scales)
+
+    def langevin_scale(self, t: Tensor, num_scales: int) -> Tensor:
+        """Factor of the Langevin corrector's step size at times `t` (1 - beta_i for VP, else 1)."""
+        return torch.ones_like(t)
+
+
+def _scale_index(t: Tensor, num_scales: int) -> Tensor:
+    return (t * (num_scales - 1)).long()
+
+
+class VP(GaussianPath):
+    """Variance preserving, beta linear in t.
+
+    Args:
+        beta_min: beta(0).
+        beta_max: beta(1). With 1 (GDSS) alpha(1) is 0.76: the prior N(0, 1) is then only near the path's end.
+    """
+
+    def __init__(self, beta_min: float = 0.1, beta_max: float = 20.0) -> None:
+        _check_range("beta_min", beta_min, "beta_max", beta_max)
+        self.beta_min, self.beta_max = beta_min, beta_max
+
+    def log_alpha(self, t: Tensor) -> Tensor:
+        """See the class."""
+        return -0.25 * t**2 * (self.beta_max - self.beta_min) - 0.5 * t * self.beta_min
+
+    def variance(self, t: Tensor) -> Tensor:
+        """See the class."""
+        return -torch.expm1(2 * self.log_alpha(t))
+
+    def _betas(self, t: Tensor, num_scales: int) -> Tensor:
+        table = torch.linspace(self.beta_min / num_scales, self.beta_max / num_scales, num_scales, dtype=t.dtype)
+        return table.to(t.device)[_scale_index(t, num_scales)]
+
+    def discretised(self, t: Tensor, num_scales: int) -> tuple[Tensor, Tensor]:
+        """The chain of Ho et al.: beta_i from a table of `num_scales` entries."""
+        betas = self._betas(t, num_scales)
+        return (1 - betas).sqrt() - 1, betas.sqrt()
+
+    def langevin_scale(self, t: Tensor, num_scales: int) -> Tensor:
+        """1 - beta_i."""
+        return 1 - self._betas(t, num_scales)
+
+
+class SubVP(GaussianPath):
+    """Sub-VP: the alpha of VP, and sigma = 1 - alpha^2.
+
+    Args:
+        beta_min: beta(0).
+        beta_max: beta(1).
+    """
+
+    def __init__(self, beta_min: float = 0.1, beta_max: float = 20.0) -> None:
+        self._vp = VP(beta_min, beta_max)
+        self.beta_min, self.beta_max = beta_min, beta_max
+
+    def log_alpha(self, t: Tensor) -> Tensor:
+        """See the class."""
+        return self._vp.log_alpha(t)
+
+    def variance(self, t: Tensor) -> Tensor:
+        """See the class."""
+        return self._vp.variance(t) ** 2
+
+    def langevin_scale(self, t: Tensor, num_scales: int) -> Tensor:
+        """1 - beta_i, as for VP."""
+        return self._vp.langevin_scale(t, num_scales)
+
+
+class VE(GaussianPath):
+    """Variance exploding: alpha = 1 and sigma geometric in t.
+
+    Args:
+        sigma_min: sigma(0).
+        sigma_max: sigma(1), also the prior's standard deviation.
+    """
+
+    t_min = 1e-5
+
+    def __init__(self, sigma_min: float = 0.01, sigma_max: float = 50.0) -> None:
+        _check_range("sigma_min", sigma_min, "sigma_max", sigma_max)
+        self.sigma_min, self.sigma_max = sigma_min, sigma_max
+        self.prior_std = sigma_max
+
+    def log_alpha(self, t: Tensor) -> Tensor:
+        """See the class."""
+        return torch.zeros_like(t)
+
+    def variance(self, t: Tensor) -> Tensor:
+        """See the class."""
+        return (2 * (math.log(self.sigma_min) + t * math.log(self.sigma_max / self.sigma_min))).exp()
+
+    def discretised(self, t: Tensor, num_scales: int) -> tuple[Tensor, Tensor]:
+        """Increments of the variance over a geometric table; the one before its first entry counts as zero."""
+        log_sigmas = torch.linspace(math.log(self.sigma_min), math.log(self.sigma_max), num_scales, dtype=t.dtype)
+        variances = torch.cat([torch.zeros(1, dtype=t.dtype), (2 * log_sigmas).exp()]).to(t.device)
+        index = _scale_index(t, num_scales)
+        return torch.zeros_like(t), (variances[index + 1] - variances[index]).sqrt()
+
+
+class Linear(GaussianPath):
+    """alpha = 1 - t, sigma = t: rectified flow, conditional optimal transport."""
+
+    def log_alpha(self, t: Tensor) -> Tensor:
+        """See the class."""
+        return torch.log1p(-t)
+
+    def variance(self, t: Tensor) -> Tensor:
+        """See the class."""
+        return t**2
+
+
+class DiscreteChain(GaussianPath):
+    """A DDPM chain of N steps: its exact table at t = (n + 1) / N, log alpha linear between.
+
+    Args:
+        schedule: `linear` (beta from 1e-4 to 0.02 at N = 1000, scaled to other N) or `cosine` (offset 0.008, beta
+            at most 0.999).
+        num_steps: N.
+    """
+
+    def __init__(self, schedule: Literal["linear", "cosine"] = "linear", num_steps: int = 1000) -> None:
+        if schedule not in ("linear", "cosine"):
+            raise InputError(f"unknown schedule {schedule!r}", mend="give linear or cosine")
+        self.schedule, self.num_steps = schedule, num_steps
+        self.t_min = 1 / num_steps
+        self.betas = _linear_betas(num_steps) if schedule == "linear" else _cosine_betas(num_steps)
+        log_alphas = 0.5 * torch.log1p(-self.betas).cumsum(0)
+        self._table = torch.cat([torch.zeros(1, dtype=torch.float64), log_alphas])
+
+    def log_alpha(self, t: Tensor) -> Tensor:
+        """See the class."""
+        table = self._table.to(t.device, t.dtype)
+        index = (t.detach() * self.num_steps).floor().long().clamp(0, self.num_steps - 1)
+        return table[index] + (table[index + 1] - table[index]) * (t * self.num_steps - index)
+
+    def variance(self, t: Tensor) -> Tensor:
+        """See the class."""
+        return -torch.expm1(2 * self.log_alpha(t))
+
+
+def _linear_betas(num_steps: int) -> Tensor:
+    scale = 1000 / num_steps
+    return torch.linspace(1e-4 * scale, 0.02 * scale, num_steps, dtype=torch.float64).clamp(max=0.999)
+
+
+def _cosine_betas(num_steps: int) -> Tensor:
+    t = torch.linspace(0, 1, num_steps + 1, dtype=torch.float64)
+    squared = ((t + 0.008) / 1.008 * math.pi / 2).cos() ** 2
+    return (1 - squared[1:] / squared[:-1]).clamp(max=0.999)
+
+
+def _check_range(low_name: str, low: float, high_name: str, high: float) -> None:
+    if not 0 < low <= high:
+        raise InputError(f"{low_name} = {low}, {high_name} = {high}", mend=f"need 0 < {low_name} <= {high_name}")
