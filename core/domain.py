@@ -1,0 +1,81 @@
+"""What a domain hands to the core: how its states become objects, files and statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from scorefield.core.state import State
+
+__all__ = ["Domain", "Samples", "Tables"]
+
+Tables = Mapping[str, Any]
+"""JSON-able facts of the training data that sampling needs (atom table, node-count histogram)."""
+
+
+class Samples(Protocol):
+    """A decoded population: molecules, graphs, series."""
+
+    def __len__(self) -> int: ...
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Everything as arrays without objects, for shards."""
+        ...
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Self:
+        """The inverse of `arrays`."""
+        ...
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Self]) -> Self:
+        """Join populations in order."""
+        ...
+
+    def save(self, path: Path) -> None:
+        """Write in the format of the suffix, whole or not at all."""
+        ...
+
+    def counts(self) -> dict[str, int | float]:
+        """What `sample` records beside its file."""
+        ...
+
+
+class Domain(Protocol):
+    """A domain of the suite."""
+
+    name: str
+    description: str
+
+    def samples_type(self, tables: Tables) -> type[Samples]:
+        """The class of decoded samples."""
+        ...
+
+    def suffixes(self, tables: Tables) -> tuple[str, ...]:
+        """File suffixes that samples can be saved with."""
+        ...
+
+    def draw(self, num: int, tables: Tables, generator: torch.Generator) -> dict[str, Tensor]:
+        """What is drawn before sampling (sizes), one row a sample, on the CPU."""
+        ...
+
+    def order(self, drawn: Mapping[str, Tensor]) -> Tensor:
+        """Rows by size, `[num]`: neighbours share a tile and its padding."""
+        ...
+
+    def frame(self, drawn: Mapping[str, Tensor], sizes: Mapping[str, int], tables: Tables) -> State:
+        """An empty state for these rows: component shapes padded to the largest row, masks, condition."""
+        ...
+
+    def pad(self, state: State, sizes: Mapping[str, int]) -> State:
+        """Pad a tile's state to the run's sizes, so that tiles can be joined."""
+        ...
+
+    def decode(self, state: State, tables: Tables) -> Samples:
+        """Domain objects from the state at t = 0."""
+        ...

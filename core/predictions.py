@@ -1,0 +1,90 @@
+"""What a network predicts, and the conversions between the four kinds.
+
+Given (x_t, t), these are equivalent: the noise eps, the data x_0 = (x - sigma eps) / alpha, the score -eps / sigma,
+and the velocity of the probability-flow ODE, alpha' x_0 + sigma' eps. Every conversion is linear in x and the value.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from scorefield.core.errors import InputError
+from scorefield.core.paths import GaussianPath
+
+__all__ = ["KINDS", "Kind", "conversion", "convert"]
+
+Kind = Literal["noise", "data", "score", "velocity"]
+KINDS: tuple[str, ...] = get_args(Kind)
+
+
+def _to_noise(path: GaussianPath, t: Tensor, source: Kind) -> tuple[Tensor, Tensor]:
+    """Coefficients (of x, of the value) of the noise."""
+    alpha, sigma = path.alpha(t), path.sigma(t)
+    if source == "noise":
+        return torch.zeros_like(t), torch.ones_like(t)
+    if source == "data":
+        return 1 / sigma, -alpha / sigma
+    if source == "score":
+        return torch.zeros_like(t), -sigma
+    slope = path.drift(t) * alpha
+    scale = alpha * path.sigma_derivative(t) - slope * sigma
+    return -slope / scale, alpha / scale
+
+
+def _from_noise(path: GaussianPath, t: Tensor, target: Kind) -> tuple[Tensor, Tensor]:
+    """Coefficients (of x, of the noise) of the target."""
+    alpha, sigma = path.alpha(t), path.sigma(t)
+    if target == "noise":
+        return torch.zeros_like(t), torch.ones_like(t)
+    if target == "data":
+        return 1 / alpha, -sigma / alpha
+    if target == "score":
+        return torch.zeros_like(t), -1 / sigma
+    drift = path.drift(t)
+    return drift, path.sigma_derivative(t) - drift * sigma
+
+
+def conversion(path: GaussianPath, t: Tensor, source: Kind, target: Kind) -> tuple[Tensor, Tensor]:
+    """Coefficients that turn one kind into another: target = a x_t + b source.
+
+    Args:
+        path: the component's path.
+        t: times in [0, 1], any shape; the coefficients have its shape and type.
+        source: what is given.
+        target: what is wanted.
+
+    Raises:
+        InputError: a time outside [0, 1], or one at which the target does not exist (as the score at sigma = 0).
+    """
+    if source == target:
+        return torch.zeros_like(t), torch.ones_like(t)
+    from_x, from_value = _to_noise(path, t, source)
+    to_x, to_noise = _from_noise(path, t, target)
+    a, b = to_x + to_noise * from_x, to_noise * from_value
+    if not (bool(torch.isfinite(a).all()) and bool(torch.isfinite(b).all())):
+        times = t[~(torch.isfinite(a) & torch.isfinite(b))]
+        raise InputError(
+            f"{type(path).__name__} has no {target} from {source} at t = {float(times.flatten()[0]):g}",
+            mend="keep times inside the path's range",
+        )
+    return a, b
+
+
+def convert(path: GaussianPath, t: Tensor, x: Tensor, value: Tensor, source: Kind, target: Kind) -> Tensor:
+    """Turn a prediction into another kind.
+
+    Args:
+        path: the component's path.
+        t: times, `[B]`; coefficients are computed in float64.
+        x: the state, `[B, ...]`.
+        value: the prediction of kind `source`, like `x`.
+        source: what is given.
+        target: what is wanted.
+    """
+    if source == target:
+        return value
+    a, b = (c.to(x.dtype).reshape(-1, *[1] * (x.ndim - 1)) for c in conversion(path, t.double(), source, target))
+    return a * x + b * value
