@@ -1,0 +1,101 @@
+"""`scorefield list`: what there is, one line each."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Iterable
+
+from scorefield.core.cli.command import Command
+from scorefield.core.configs import config_summary, packaged_configs
+from scorefield.core.domains import find_domains
+from scorefield.core.errors import InputError
+from scorefield.core.names import unknown
+from scorefield.core.runs import Run, local_runs, packaged_runs
+
+__all__ = ["COMMAND"]
+
+EXAMPLES = """\
+examples:
+  scorefield list configs
+  scorefield list solvers"""
+
+Rows = Iterable[tuple[str, str]]
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """What to list."""
+    parser.add_argument("what", metavar="WHAT", help=f"one of {', '.join(_LISTS)}")
+
+
+def run(args: Namespace) -> int:
+    """Print the lines."""
+    if args.what not in _LISTS:
+        raise unknown("list", args.what, _LISTS)
+    rows, nothing = _LISTS[args.what]
+    print(_aligned(rows()) or nothing)
+    return 0
+
+
+def _aligned(rows: Rows) -> str:
+    lines = list(rows)
+    width = max((len(name) for name, _ in lines), default=0)
+    return "\n".join(f"{name:<{width}}  {text}".rstrip() for name, text in lines)
+
+
+def _configs() -> Rows:
+    return [(name, config_summary(path)) for name, path in packaged_configs().items()]
+
+
+def _domains() -> Rows:
+    return [(name, entry.description()) for name, entry in find_domains().items()]
+
+
+def _runs() -> Rows:
+    for folder in local_runs():
+        yield str(folder), _run_summary(Run(folder))
+    for name, folder in packaged_runs().items():
+        yield name, f"packaged; {_run_summary(Run(folder))}"
+
+
+def _run_summary(run: Run) -> str:
+    """A list shows broken runs too, with what is wrong."""
+    if not run.model_file.is_file():
+        return "not finished"
+    try:
+        return run.summary()
+    except InputError as error:
+        return f"broken: {error}"
+
+
+def _solvers() -> Rows:
+    from scorefield.core.solvers.registry import SOLVERS
+
+    for name, entry in SOLVERS.items():
+        kind = "stochastic" if entry.stochastic else "deterministic"
+        per_step = f"{entry.evaluations} evaluation{'' if entry.evaluations == 1 else 's'} a step"
+        yield name, f"{entry.kind}, order {entry.order}, {per_step}, {kind}; {entry.source}"
+
+
+def _statistics() -> Rows:
+    for domain, entry in find_domains().items():
+        for name, text in entry.load().statistics_table():
+            yield f"{domain}/{name}", text
+
+
+def _potentials() -> Rows:
+    return []
+
+
+# What can be listed -> its rows, and the line that stands for none.
+_LISTS: dict[str, tuple[Callable[[], Rows], str]] = {
+    "configs": (_configs, "no configurations are packaged"),
+    "domains": (_domains, "no domains are installed"),
+    "runs": (_runs, "no runs here (looked in ./runs) and none packaged"),
+    "solvers": (_solvers, "no solvers"),
+    "statistics": (_statistics, "no statistics"),
+    "potentials": (_potentials, "this version has no potentials"),
+}
+
+COMMAND = Command(
+    "list", "show what there is: configs, domains, runs, solvers and more", EXAMPLES, add_arguments, run
+)
