@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -21,7 +22,13 @@ Masks = Mapping[str, Tensor]
 
 
 class Space(ABC):
-    """A linear subspace of `[B, ...]` tensors, sample by sample."""
+    """A linear subspace of `[B, ...]` tensors, sample by sample.
+
+    Attributes:
+        copies: how often each free entry stands in the tensor.
+    """
+
+    copies: ClassVar[int] = 1
 
     @abstractmethod
     def project(self, value: Tensor, masks: Masks) -> Tensor:
@@ -81,6 +88,8 @@ def _pairs(like: Tensor, masks: Masks) -> Tensor:
 @dataclass(frozen=True)
 class SymmetricAdjacency(Space):
     """Symmetric `[B, N, N]` matrices without diagonal; the free entries are the pairs i < j."""
+
+    copies: ClassVar[int] = 2
 
     def project(self, value: Tensor, masks: Masks) -> Tensor:
         """Average the two triangles, zero the diagonal and what does not exist."""
