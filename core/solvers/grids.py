@@ -1,0 +1,113 @@
+"""Time grids: decreasing times from 1 to the end of a run, in float64.
+
+Sources: Song et al. 2021 (uniform); Lu et al. 2022 (log-SNR, quadratic; arXiv 2206.00927); Karras et al. 2022 (rho grid,
+arXiv 2206.00364).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor
+
+from scorefield.core.errors import InputError
+from scorefield.core.paths import GaussianPath
+
+__all__ = ["GRIDS", "Explicit", "Grid", "Karras", "LogSNR", "Power", "check_times"]
+
+
+class Grid(ABC):
+    """Spaces points between two times of a path."""
+
+    @abstractmethod
+    def between(self, path: GaussianPath, start: float, end: float, num: int) -> Tensor:
+        """Times of `num` intervals from `start` down to `end`, `[num + 1]`, float64."""
+
+
+class Power(Grid):
+    """Equal steps of t^(1/p): p = 1 uniform, p = 2 quadratic.
+
+    Args:
+        power: p.
+    """
+
+    def __init__(self, power: float = 1.0) -> None:
+        self.power = power
+
+    def between(self, path: GaussianPath, start: float, end: float, num: int) -> Tensor:
+        """See `Grid.between`."""
+        root = 1 / self.power
+        return torch.linspace(start**root, end**root, num + 1, dtype=torch.float64) ** self.power
+
+
+class LogSNR(Grid):
+    """Equal steps of the log signal-to-noise ratio (of log sigma, where alpha is 1)."""
+
+    def between(self, path: GaussianPath, start: float, end: float, num: int) -> Tensor:
+        """See `Grid.between`."""
+        ends = torch.tensor([start, end], dtype=torch.float64)
+        low, high = path.log_snr(ends).tolist()
+        times = path.time_of(torch.linspace(low, high, num + 1, dtype=torch.float64))
+        times[0], times[-1] = start, end
+        return times
+
+
+class Karras(Grid):
+    """Equal steps of (sigma / alpha)^(1 / rho).
+
+    Args:
+        rho: 7 in the paper; larger puts more steps near the data.
+    """
+
+    def __init__(self, rho: float = 7.0) -> None:
+        self.rho = rho
+
+    def between(self, path: GaussianPath, start: float, end: float, num: int) -> Tensor:
+        """See `Grid.between`."""
+        ends = torch.tensor([start, end], dtype=torch.float64)
+        low, high = ((-path.log_snr(ends)).exp() ** (1 / self.rho)).tolist()
+        times = path.time_of(-self.rho * torch.linspace(low, high, num + 1, dtype=torch.float64).log())
+        times[0], times[-1] = start, end
+        return times
+
+
+class Explicit(Grid):
+    """Times given by the user.
+
+    Args:
+        times: strictly decreasing, in [0, 1].
+    """
+
+    def __init__(self, times: list[float]) -> None:
+        self.times = torch.tensor(times, dtype=torch.float64)
+        check_times(self.times)
+
+    def between(self, path: GaussianPath, start: float, end: float, num: int) -> Tensor:
+        """See `Grid.between`; the given times, whose number must fit."""
+        if len(self.times) != num + 1:
+            raise InputError(f"{len(self.times)} times make {len(self.times) - 1} steps, not {num}")
+        return self.times
+
+
+GRIDS: dict[str, Grid] = {
+    "uniform": Power(1.0),
+    "quadratic": Power(2.0),
+    "logsnr": LogSNR(),
+    "karras": Karras(),
+}
+
+
+def check_times(times: Tensor) -> None:
+    """Refuse a grid that is not strictly decreasing inside [0, 1].
+
+    Raises:
+        InputError: naming the first offending step.
+    """
+    if len(times) < 2:
+        raise InputError(f"a time grid needs at least two times, not {len(times)}")
+    if float(times[0]) > 1 or float(times[-1]) < 0:
+        raise InputError(f"times from {float(times[0]):g} to {float(times[-1]):g} leave [0, 1]")
+    rising = torch.nonzero(times[1:] >= times[:-1])
+    if len(rising):
+        raise InputError(f"the time grid does not decrease at step {int(rising[0])}")

@@ -1,0 +1,205 @@
+"""Solvers by the names that users type."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from scorefield.core.errors import InputError
+from scorefield.core.predictions import Kind
+from scorefield.core.solvers.exponential import DPMSolverMultistep, Exponential, UniPC
+from scorefield.core.solvers.langevin import Langevin
+from scorefield.core.solvers.onestep import Ancestral, EulerMaruyama, ReverseDiffusion
+from scorefield.core.solvers.solver import LinearSolver, Solver
+from scorefield.core.solvers.splitting import SymmetricSplitting
+from scorefield.core.solvers.stages import DPMSolverSinglestep, Heun
+from scorefield.core.solvers.table import Rule
+
+__all__ = ["SOLVERS", "SolverEntry", "make_solver"]
+
+Final = Literal["none", "denoise"]
+
+
+@dataclass(frozen=True)
+class SolverEntry:
+    """A solver's line in `list solvers`.
+
+    Attributes:
+        make: builds it from `steps` and its own arguments.
+        kind: kind of prediction that its formula uses.
+        order: global order on smooth problems (weak order where it is stochastic).
+        evaluations: network evaluations per step.
+        stochastic: whether it draws noise.
+        source: where it was published.
+    """
+
+    make: Callable[..., Solver]
+    kind: str
+    order: str
+    evaluations: str
+    stochastic: bool
+    source: str
+
+
+def _linear(rule: type[Rule], **fixed: Any) -> Callable[..., Solver]:
+    """A factory whose arguments are the rule's (less the fixed ones) and the linear solver's."""
+
+    def make(
+        steps: int,
+        grid: str = "logsnr",
+        end: float | None = None,
+        final: Final = "none",
+        reference: str | None = None,
+        **arguments: Any,
+    ) -> Solver:
+        return LinearSolver(rule(**{**fixed, **arguments}), steps, grid, end, final, reference=reference)
+
+    own = [p for p in _parameters(rule) if p.name not in fixed]
+    common = [p for p in _parameters(make) if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    make.__signature__ = inspect.Signature([*common, *own])  # type: ignore[attr-defined]
+    return make
+
+
+def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    """Parameters as keywords, with their annotations resolved."""
+    target = function.__init__ if inspect.isclass(function) else function  # type: ignore[misc]
+    hints = typing.get_type_hints(target)
+    return [
+        p.replace(annotation=hints.get(p.name, Any), kind=inspect.Parameter.KEYWORD_ONLY)
+        if p.kind is not inspect.Parameter.VAR_KEYWORD
+        else p
+        for p in inspect.signature(function).parameters.values()
+    ]
+
+
+def _pc(
+    steps: int,
+    predictor: Literal["sde", "reverse", "euler", "ancestral"] = "sde",
+    snr: float = 0.16,
+    scale: float = 1.0,
+    corrector_steps: int = 1,
+    norms: Literal["sample", "batch"] = "sample",
+    num_scales: int | None = None,
+    published: bool = False,
+    grid: str = "logsnr",
+    end: float | None = None,
+    final: Final = "denoise",
+    reference: str | None = None,
+) -> Solver:
+    rules: dict[str, Callable[[], Rule]] = {
+        "sde": lambda: Exponential(order=1, eta=1.0),
+        "reverse": lambda: ReverseDiffusion(published=published, num_scales=num_scales),
+        "euler": lambda: EulerMaruyama(published=published),
+        "ancestral": Ancestral,
+    }
+    if predictor not in rules:
+        raise InputError(f"unknown predictor {predictor!r}", mend=f"give one of {', '.join(rules)}")
+    if published and predictor not in ("reverse", "euler"):
+        raise InputError(f"predictor {predictor!r} has no published grid", mend="leave published out")
+    corrector = Langevin(snr, scale, corrector_steps, norms, num_scales)
+    return LinearSolver(rules[predictor](), steps, grid, end, final, corrector, reference)
+
+
+def _s4(
+    steps: int,
+    snr: float = 0.16,
+    scale: float = 1.0,
+    norms: Literal["sample", "batch"] = "sample",
+    num_scales: int | None = None,
+    end: float = 1e-4,
+) -> Solver:
+    return SymmetricSplitting(steps, Langevin(snr, scale, 1, norms, num_scales), end)
+
+
+_DPM = "Lu et al. 2022, arXiv 2206.00927"
+_DPMPP = "Lu et al. 2022, arXiv 2211.01095"
+_SDE = "Song et al. 2021, arXiv 2011.13456"
+_DATA: Kind = "data"
+
+SOLVERS: dict[str, SolverEntry] = {
+    "ddim": SolverEntry(
+        _linear(DPMSolverMultistep, order=1, variant="midpoint"),
+        "data",
+        "1",
+        "1",
+        False,
+        "Song et al. 2021, arXiv 2010.02502",
+    ),  # noqa: E501
+    "ddpm": SolverEntry(_linear(Ancestral), "data", "1", "1", True, "Ho et al. 2020, arXiv 2006.11239"),
+    "dpmpp-2m": SolverEntry(_linear(DPMSolverMultistep, order=2, eta=0.0), "data", "2", "1", False, _DPMPP),
+    "dpmpp-3m": SolverEntry(_linear(DPMSolverMultistep, order=3, eta=0.0), "data", "2-3", "1", False, _DPMPP),
+    "dpmpp-2m-sde": SolverEntry(
+        _linear(DPMSolverMultistep, order=2, eta=1.0), "data", "1", "1", True, _DPMPP
+    ),
+    "dpm-2s": SolverEntry(_linear(DPMSolverSinglestep, order=2), "data", "2", "1 (packed)", False, _DPM),
+    "dpm-3s": SolverEntry(_linear(DPMSolverSinglestep, order=3), "data", "3", "1 (packed)", False, _DPM),
+    "unipc": SolverEntry(
+        _linear(UniPC), "data", "order + 1", "1", False, "Zhao et al. 2023, arXiv 2302.04867"
+    ),
+    "exponential": SolverEntry(
+        _linear(Exponential), "data", "order", "1", False, "this library; includes arXiv 2309.05019"
+    ),  # noqa: E501
+    "heun": SolverEntry(_linear(Heun), "noise", "2", "2", False, "Karras et al. 2022, arXiv 2206.00364"),
+    "euler-maruyama": SolverEntry(_linear(EulerMaruyama), "score", "1", "1", True, _SDE),
+    "reverse-diffusion": SolverEntry(_linear(ReverseDiffusion), "score", "1", "1", True, _SDE),
+    "pc": SolverEntry(_pc, "score", "1", "1 + corrector steps", True, _SDE),
+    "s4": SolverEntry(_s4, "score", "2", "1", True, "Jo et al. 2022, arXiv 2202.02514"),
+}
+
+
+def make_solver(name: str, steps: int, **arguments: Any) -> Solver:
+    """Build a solver from its name.
+
+    Args:
+        name: a key of `SOLVERS`.
+        steps: steps of the time grid.
+        arguments: the solver's own arguments; strings are read as the argument's type.
+
+    Raises:
+        InputError: unknown name, unknown argument, or a value that cannot be.
+    """
+    if name not in SOLVERS:
+        raise InputError(f"unknown solver {name!r}", mend=f"known solvers are {', '.join(SOLVERS)}")
+    make = SOLVERS[name].make
+    known = {p.name: p for p in _signature(make)}
+    for key, value in arguments.items():
+        if key not in known or key == "steps":
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = (
+                f"did you mean {near[0]}?"
+                if near
+                else f"it takes {', '.join(k for k in known if k != 'steps')}"
+            )
+            raise InputError(f"solver {name} has no argument {key!r}", mend=hint)
+        if isinstance(value, str):
+            arguments[key] = _read(value, known[key].annotation, f"{name}: {key}")
+    return make(steps, **arguments)
+
+
+def _signature(make: Callable[..., Solver]) -> list[inspect.Parameter]:
+    if hasattr(make, "__signature__"):
+        return list(make.__signature__.parameters.values())
+    return _parameters(make)
+
+
+def _read(text: str, annotation: Any, place: str) -> Any:
+    """Read a word of the command line as the annotated type."""
+    choices = [c for c in typing.get_args(annotation) or (annotation,) if c is not type(None)]
+    if text.lower() == "none" and type(None) in typing.get_args(annotation):
+        return None
+    for choice in choices:
+        if choice is bool and text.lower() in ("true", "false"):
+            return text.lower() == "true"
+        if isinstance(choice, str) or choice is str:
+            return text
+        if choice in (int, float):
+            try:
+                return choice(text)
+            except ValueError:
+                continue
+    wanted = " or ".join(getattr(c, "__name__", str(c)) for c in choices)
+    raise InputError(f"{text!r} is no {wanted}", place=place)

@@ -1,0 +1,217 @@
+"""What runs a rule: the solver with its grid, corrector and final evaluation, and its plan for one system.
+
+A solver holds settings only; a plan holds tables; what changes during a run is a carry. So one solver serves any
+number of interleaved runs.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from scorefield.core.denoiser import Denoiser
+from scorefield.core.errors import InputError
+from scorefield.core.noise import NoiseSource
+from scorefield.core.paths import GaussianPath
+from scorefield.core.solvers.grids import GRIDS, Grid
+from scorefield.core.solvers.langevin import Langevin
+from scorefield.core.solvers.table import Move, Rule, combine, denoising_move
+from scorefield.core.state import State
+from scorefield.core.system import System, Values
+
+__all__ = ["Carry", "LinearPlan", "LinearSolver", "Plan", "Solver"]
+
+
+@dataclass(frozen=True)
+class Carry:
+    """What a run remembers: the state, and what multistep and multistage rules need of the past."""
+
+    state: State
+    anchor: Values | None = None
+    history: tuple[Values, ...] = ()
+
+
+class Plan(ABC):
+    """A solver's tables for one system.
+
+    Attributes:
+        times: evaluation times, in order.
+        length: number of calls of `step` in a run.
+    """
+
+    times: list[float]
+    length: int
+
+    @abstractmethod
+    def step(self, index: int, carry: Carry, denoise: Denoiser, noise: NoiseSource) -> Carry:
+        """Move on by one step; pure in everything but the denoiser's and the noise source's counters."""
+
+
+class Solver(ABC):
+    """Settings of a solver.
+
+    Attributes:
+        steps: steps of the time grid.
+        stochastic: whether it draws noise after the prior.
+    """
+
+    steps: int
+    stochastic: bool
+
+    @abstractmethod
+    def plan(self, system: System) -> Plan:
+        """The tables for a system."""
+
+
+def reference_path(system: System, reference: str | None) -> GaussianPath:
+    """The path on which the shared grid is laid: the named component's, or the first one's.
+
+    Raises:
+        InputError: there is no such component.
+    """
+    if reference is None:
+        return next(iter(system.components.values())).path
+    if reference not in system.components:
+        raise InputError(f"no component {reference!r}", mend=f"there are {', '.join(system.components)}")
+    return system.components[reference].path
+
+
+def grid_named(grid: str | Grid) -> Grid:
+    """A grid from its name.
+
+    Raises:
+        InputError: the name is unknown.
+    """
+    if isinstance(grid, Grid):
+        return grid
+    if grid not in GRIDS:
+        raise InputError(f"unknown grid {grid!r}", mend=f"give one of {', '.join(GRIDS)}")
+    return GRIDS[grid]
+
+
+class LinearSolver(Solver):
+    """A rule on a grid, with an optional corrector before each step and an optional last denoising evaluation.
+
+    Args:
+        rule: the coefficients.
+        steps: steps of the grid.
+        grid: name of the grid, or a grid.
+        end: time at which the run ends; by default the largest `t_min` of the paths.
+        final: `denoise` returns the data prediction at the end (one more evaluation), `none` the last state (its
+            noise left out).
+        corrector: moves made at each time before the rule's first evaluation there.
+        reference: component whose path spaces the grid.
+    """
+
+    def __init__(
+        self,
+        rule: Rule,
+        steps: int,
+        grid: str | Grid = "logsnr",
+        end: float | None = None,
+        final: Literal["none", "denoise"] = "none",
+        corrector: Langevin | None = None,
+        reference: str | None = None,
+    ) -> None:
+        if steps < 1:
+            raise InputError(f"{steps} steps", mend="give at least 1")
+        if end is not None and not 0 <= end < 1:
+            raise InputError(f"end {end:g}", mend="give a time from 0 to below 1")
+        if final not in ("none", "denoise"):
+            raise InputError(f"final {final!r}", mend="give none or denoise")
+        self.rule, self.steps, self.grid, self.end, self.final = rule, steps, grid_named(grid), end, final
+        self.corrector, self.reference = corrector, reference
+        self.stochastic = rule.stochastic or corrector is not None
+
+    def plan(self, system: System) -> LinearPlan:
+        """See `Solver.plan`."""
+        path = reference_path(system, self.reference)
+        end = max(c.path.t_min for c in system.components.values()) if self.end is None else self.end
+        layout = self.rule.layout(self.grid, path, self.steps, end)
+        times, moves = (
+            layout.times,
+            {n: self.rule.moves(c.path, layout) for n, c in system.components.items()},
+        )
+        starts = [i == 0 for stage in layout.stages for i in range(len(stage))]
+        _check_finite(moves, type(self.rule).__name__)
+        if self.final == "denoise":
+            times, starts = [*times, end], [*starts, False]
+            for name, component in system.components.items():
+                moves[name].append(denoising_move(component.path, self.rule.kind, end))
+        kappas = (
+            self.corrector.kappas(system, torch.tensor(times).double(), self.steps)
+            if self.corrector
+            else None
+        )
+        return LinearPlan(self.rule, times, moves, starts, self.corrector, kappas)
+
+
+class LinearPlan(Plan):
+    """Tables of a `LinearSolver`; one call of `step` is one evaluation of the rule with what precedes it."""
+
+    def __init__(
+        self,
+        rule: Rule,
+        times: list[float],
+        moves: dict[str, list[Move]],
+        starts: list[bool],
+        corrector: Langevin | None,
+        kappas: list[dict[str, float]] | None,
+    ) -> None:
+        self.times, self.moves, self.length = times, moves, len(times)
+        self._kind, self._starts, self._corrector, self._kappas = rule.kind, starts, corrector, kappas
+        lists = list(moves.values())
+        self._depth = max(
+            len(c.values) for row in lists for m in row for c in (m.point, m.anchor) if c is not None
+        )
+
+    def step(self, index: int, carry: Carry, denoise: Denoiser, noise: NoiseSource) -> Carry:
+        """See `Plan.step`."""
+        state = carry.state
+        if self._corrector is not None and self._kappas is not None and self._starts[index]:
+            for _ in range(self._corrector.steps):
+                scores = denoise(state, index, "score")
+                state = self._corrector.move(denoise.system, state, scores, self._kappas[index], noise)
+        history = (denoise(state, index, self._kind), *carry.history)[: self._depth]
+        return self._move(index, state, carry.anchor, history, denoise.system, noise)
+
+    def _move(
+        self,
+        index: int,
+        state: State,
+        anchors: Values | None,
+        history: tuple[Values, ...],
+        system: System,
+        noise: NoiseSource,
+    ) -> Carry:
+        points: Values = {}
+        kept: Values = dict(anchors or {})
+        last = index == self.length - 1
+        for name, moves in self.moves.items():
+            move, values = moves[index], [values[name] for values in history]
+            if move.anchor is not None:
+                kept[name] = combine(move.anchor, state[name], kept.get(name), values)
+            points[name] = combine(move.point, state[name], kept.get(name), values)
+            if move.noise and not last:
+                space = system.components[name].space
+                draw = space.noise(points[name], state.masks, noise)
+                points[name] = torch.add(points[name], draw, alpha=move.noise)
+        return Carry(state.replace(points), kept or None, history)
+
+
+def _check_finite(moves: dict[str, list[Move]], name: str) -> None:
+    for component, rows in moves.items():
+        for i, move in enumerate(rows):
+            numbers = [move.noise]
+            for part in (move.point, move.anchor):
+                if part is not None:
+                    numbers += [part.x, part.anchor, *part.values]
+            if not all(math.isfinite(v) for v in numbers):
+                raise InputError(
+                    f"{name} has no finite coefficients for {component} at evaluation {i + 1}",
+                    mend="end the run at a later time, or use a solver in data prediction",
+                )

@@ -1,0 +1,78 @@
+"""Symmetric splitting (S4): score correction, half a linear transition, the score's drift, the other half.
+
+Source: Jo, Lee and Hwang 2022 (arXiv 2202.02514, section 3.3 and algorithm 2). One evaluation a step serves the
+Langevin correction and the drift.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from scorefield.core.denoiser import Denoiser
+from scorefield.core.errors import InputError
+from scorefield.core.noise import NoiseSource
+from scorefield.core.solvers.langevin import Langevin
+from scorefield.core.solvers.solver import Carry, Plan, Solver
+from scorefield.core.state import State
+from scorefield.core.system import System, Values
+
+__all__ = ["SymmetricSplitting"]
+
+
+class SymmetricSplitting(Solver):
+    """S4.
+
+    Args:
+        steps: N; the evaluations span t = 1 to `end`, each step is 1 / N long.
+        corrector: the Langevin correction.
+        end: time of the last evaluation.
+    """
+
+    stochastic = True
+
+    def __init__(self, steps: int, corrector: Langevin, end: float = 1e-4) -> None:
+        if steps < 1:
+            raise InputError(f"{steps} steps", mend="give at least 1")
+        self.steps, self.corrector, self.end = steps, corrector, end
+
+    def plan(self, system: System) -> SplittingPlan:
+        """See `Solver.plan`."""
+        times = torch.linspace(1, self.end, self.steps, dtype=torch.float64)
+        return SplittingPlan(system, times, self.corrector, 1 / self.steps)
+
+
+class SplittingPlan(Plan):
+    """Tables of S4 for evaluation times `times` and steps of length `width`."""
+
+    def __init__(self, system: System, times: torch.Tensor, corrector: Langevin, width: float) -> None:
+        self.times, self.length, self._corrector = times.tolist(), len(times), corrector
+        self._kappas = corrector.kappas(system, times, len(times))
+        half = width / 2
+        self._halves: dict[str, list[list[tuple[float, float]]]] = {}
+        self._drifts: dict[str, list[float]] = {}
+        for name, component in system.components.items():
+            pairs = [component.path.transition(times - k * half, times - (k + 1) * half) for k in (0, 1)]
+            self._halves[name] = [list(zip(a.tolist(), b.tolist(), strict=True)) for a, b in pairs]
+            self._drifts[name] = (component.path.diffusion(times) ** 2 * width).tolist()
+
+    def step(self, index: int, carry: Carry, denoise: Denoiser, noise: NoiseSource) -> Carry:
+        """See `Plan.step`; the last step leaves its last noise out."""
+        system = denoise.system
+        scores = denoise(carry.state, index, "score")
+        state = self._corrector.move(system, carry.state, scores, self._kappas[index], noise)
+        state = self._half(0, index, state, system, noise)
+        moved = {n: torch.add(state[n], s, alpha=self._drifts[n][index]) for n, s in scores.items()}
+        return Carry(self._half(1, index, state.replace(moved), system, None if self._last(index) else noise))
+
+    def _last(self, index: int) -> bool:
+        return index == self.length - 1
+
+    def _half(self, which: int, index: int, state: State, system: System, noise: NoiseSource | None) -> State:
+        draws: Values = system.noise(state, noise) if noise is not None else {}
+        moved = {}
+        for name, rows in self._halves.items():
+            scale, std = rows[which][index]
+            moved[name] = state[name] * scale
+            if name in draws:
+                moved[name] = torch.add(moved[name], draws[name], alpha=std)
+        return state.replace(moved)

@@ -1,0 +1,106 @@
+"""A solver as a table of coefficients.
+
+After the e-th evaluation m_0 of the network at (x, t_e), with earlier evaluations m_1, m_2, ... a solver moves
+
+    anchor' = a x + b anchor + sum_k c_k m_k
+    x'      = a' x + b' anchor' + sum_k c'_k m_k + d z
+
+with coefficients that depend on times only. Multistep methods need no anchor; methods of several stages keep the
+step's start in it; predictor-corrector methods of the UniPC kind keep the corrected state in it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from scorefield.core.paths import GaussianPath
+from scorefield.core.predictions import Kind, conversion
+from scorefield.core.solvers.grids import Grid
+
+__all__ = ["KEEP", "Combination", "Layout", "Move", "Rule", "combine", "denoising_move"]
+
+
+@dataclass(frozen=True)
+class Combination:
+    """Coefficients of the current state, of the anchor, and of predictions, newest first."""
+
+    x: float = 0.0
+    anchor: float = 0.0
+    values: tuple[float, ...] = ()
+
+
+KEEP = Combination(x=1.0)
+"""The current state itself."""
+
+
+@dataclass(frozen=True)
+class Move:
+    """What one evaluation does to one component.
+
+    Attributes:
+        point: the next state.
+        anchor: the next anchor; None keeps it.
+        noise: scale of the noise added to the next state.
+    """
+
+    point: Combination
+    anchor: Combination | None = None
+    noise: float = 0.0
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where a rule evaluates: outer step boundaries `[n + 1]` and the evaluation times of each step."""
+
+    boundaries: Tensor
+    stages: tuple[tuple[float, ...], ...]
+
+    @property
+    def times(self) -> list[float]:
+        """All evaluation times in order."""
+        return [t for stage in self.stages for t in stage]
+
+
+class Rule(ABC):
+    """Coefficients of one solver; knows paths and times, nothing else.
+
+    Attributes:
+        kind: the prediction that the coefficients multiply.
+        stochastic: whether moves add noise.
+    """
+
+    kind: Kind = "data"
+    stochastic: bool = False
+
+    def layout(self, grid: Grid, path: GaussianPath, steps: int, end: float) -> Layout:
+        """Boundaries and evaluation times on the reference component's path; one evaluation a step by default."""
+        boundaries = grid.between(path, 1.0, end, steps)
+        return Layout(boundaries, tuple((t,) for t in boundaries[:-1].tolist()))
+
+    @abstractmethod
+    def moves(self, path: GaussianPath, layout: Layout) -> list[Move]:
+        """One move per evaluation, for a component with this path."""
+
+
+def combine(terms: Combination, x: Tensor, anchor: Tensor | None, values: list[Tensor]) -> Tensor:
+    """The linear combination; terms with a zero coefficient are not touched."""
+    total: Tensor | None = None
+    pairs = [(terms.x, x), (terms.anchor, anchor), *zip(terms.values, values, strict=False)]
+    for coefficient, tensor in pairs:
+        if coefficient == 0.0 or tensor is None:
+            continue
+        if total is None:
+            total = tensor if coefficient == 1.0 else tensor * coefficient
+        else:
+            total = torch.add(total, tensor, alpha=coefficient)
+    return torch.zeros_like(x) if total is None else total
+
+
+def denoising_move(path: GaussianPath, kind: Kind, time: float) -> Move:
+    """The last evaluation of a run that returns the data prediction."""
+    a, b = conversion(path, torch.tensor([time], dtype=torch.float64), kind, "data")
+    return Move(Combination(x=float(a), values=(float(b),)))
