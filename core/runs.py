@@ -151,8 +151,9 @@ def open_run(run: str | Path, domain: str | None = None) -> Run:
         InputError: there is none, a file is missing or cut short, or it is of another domain.
     """
     opened = Run(resolve_run(run))
-    if domain is not None and opened.domain != domain:
-        what = f"a run of the domain {opened.domain!r}, but {domain!r} is needed"
+    found = opened.domain  # reads the description, whatever the domain may be
+    if domain is not None and found != domain:
+        what = f"a run of the domain {found!r}, but {domain!r} is needed"
         raise InputError(what, file=opened.folder)
     check_weights(opened.weights_file)
     return opened
