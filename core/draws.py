@@ -61,7 +61,7 @@ class SampleStreams:
     def _hash(self, shape: torch.Size) -> Tensor:
         """A hash of every entry, int64 `[B, ...]`."""
         self._requests += 1
-        keys = _mix(self._keys + self._requests * 0x632BE59BD9B4E019)
+        keys = _mix(self._keys + stream_seed("request", self._requests))
         code = torch.zeros((), dtype=torch.int64, device=keys.device)
         for size in shape[1:]:
             code = (code[..., None] << _AXIS_BITS) + torch.arange(1, size + 1, device=keys.device)

@@ -64,9 +64,9 @@ class EMA:
         self._applied = not self._applied
 
     @contextmanager
-    def applied(self) -> Iterator[None]:
-        """Use the shadows as weights inside the block (also where they are in use already)."""
-        if self._applied:
+    def using(self, averaged: bool) -> Iterator[None]:
+        """Have the shadows (or else the raw weights) in the module inside the block, whatever it holds now."""
+        if self._applied == averaged:
             yield
             return
         self.swap()

@@ -1,0 +1,98 @@
+"""Training batches in an order that seed and epoch alone decide, shared out over processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence, Sized
+from typing import Any, Protocol
+
+import numpy as np
+from torch import Tensor
+from torch.utils.data import DataLoader, DistributedSampler
+
+from scorefield.core.errors import InputError
+
+__all__ = ["Batch", "BatchDataset", "EpochSampler", "batch_loader"]
+
+Batch = dict[str, Tensor]
+
+
+class BatchDataset(Sized, Protocol):
+    """A data set that makes a padded batch of several rows at once."""
+
+    def __getitems__(self, indices: Sequence[int]) -> Batch:
+        """The batch of these rows."""
+        ...
+
+
+class EpochSampler(DistributedSampler[Batch]):
+    """The order of an epoch, shared out over the processes.
+
+    The permutation comes from (seed, epoch) alone. Of P processes, process p takes rows p, p + P, ...: step k of all
+    together sees the rows that one process with the whole batch would see. The trainer calls `set_epoch`, so that a
+    resumed run goes on with the order of its epoch.
+
+    Args:
+        dataset: what is sampled.
+        seed: seed of the order.
+        shuffle: False gives the rows as they stand.
+        num_replicas: number of processes.
+        rank: this process.
+    """
+
+    def __init__(
+        self, dataset: BatchDataset, seed: int = 0, shuffle: bool = True, num_replicas: int = 1, rank: int = 0
+    ) -> None:
+        super().__init__(dataset, num_replicas=num_replicas, rank=rank, shuffle=shuffle, seed=seed)  # type: ignore[arg-type]
+
+    def __iter__(self) -> Iterator[int]:
+        order = np.arange(len(self.dataset))  # type: ignore[arg-type]
+        if self.shuffle:
+            order = np.random.Generator(np.random.Philox(np.random.SeedSequence([self.seed, self.epoch]))).permutation(
+                order
+            )
+        # Every process makes the same number of steps: the first rows come again where they do not share out evenly.
+        return iter(np.resize(order, self.total_size)[self.rank :: self.num_replicas].tolist())
+
+
+def batch_loader(
+    dataset: BatchDataset,
+    batch_size: int,
+    *,
+    shuffle: bool,
+    seed: int,
+    num_workers: int = 0,
+    world_size: int = 1,
+    rank: int = 0,
+) -> DataLoader[Batch]:
+    """A loader of padded batches.
+
+    Args:
+        dataset: makes the batches.
+        batch_size: samples in a batch, over all processes together.
+        shuffle: a new order in every epoch.
+        seed: seed of the order.
+        num_workers: loading processes; 0 loads in this one.
+        world_size: number of training processes.
+        rank: this training process.
+
+    Raises:
+        InputError: the batch cannot be shared out evenly over the processes.
+    """
+    if batch_size < 1 or batch_size % world_size:
+        raise InputError(
+            f"a batch of {batch_size} cannot be shared out over {world_size} processes",
+            mend="choose data.batch_size as a multiple of the number of devices",
+        )
+    return DataLoader(
+        dataset,  # type: ignore[arg-type]
+        batch_size=batch_size // world_size,
+        sampler=EpochSampler(dataset, seed, shuffle, world_size, rank),
+        num_workers=num_workers,
+        collate_fn=_as_it_is,
+        persistent_workers=num_workers > 0,
+        multiprocessing_context="spawn" if num_workers else None,
+    )
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
