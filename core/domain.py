@@ -60,8 +60,14 @@ class Domain(Protocol):
         """File suffixes that samples can be saved with."""
         ...
 
-    def draw(self, num: int, tables: Tables, generator: torch.Generator) -> dict[str, Tensor]:
-        """What is drawn before sampling (sizes), one row a sample, on the CPU."""
+    def draw(
+        self, num: int, tables: Tables, generator: torch.Generator, condition: Mapping[str, Any] | None = None
+    ) -> dict[str, Tensor]:
+        """What is drawn before sampling (sizes), one row a sample, on the CPU; `condition` fixes some of it.
+
+        Raises:
+            InputError: a condition is unknown or out of the run's range.
+        """
         ...
 
     def order(self, drawn: Mapping[str, Tensor]) -> Tensor:
