@@ -35,9 +35,7 @@ def source_files() -> list[str]:
     try:
         listed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
     except (OSError, subprocess.CalledProcessError):  # an unpacked archive
-        every = (
-            path for name in FOLDERS for path in (ROOT / name).rglob("*") if "__pycache__" not in path.parts
-        )
+        every = (path for name in FOLDERS for path in (ROOT / name).rglob("*") if "__pycache__" not in path.parts)
         return [str(p.relative_to(ROOT)) for p in every if p.is_file()] + [
             "pyproject.toml",
             "README.md",
@@ -143,9 +141,7 @@ def run_installed(installed: Path, folder: Path, *words: str) -> str:
 
 def test_installed_program_runs_from_another_folder(installed, tmp_path):
     program = str(installed / "bin" / "scorefield")
-    assert (
-        run_installed(installed, tmp_path, program, "--version") == f"scorefield {scorefield.__version__}\n"
-    )
+    assert run_installed(installed, tmp_path, program, "--version") == f"scorefield {scorefield.__version__}\n"
     listed = run_installed(installed, tmp_path, program, "list", "configs")
     assert all(name in listed for name in packaged_configs())
     assert "graphs" in run_installed(installed, tmp_path, program, "list", "domains")
@@ -188,9 +184,7 @@ def test_every_imported_package_is_required():
     for path in (path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            names += (
-                [node.module] if isinstance(node, ast.ImportFrom) and node.module and not node.level else []
-            )
+            names += [node.module] if isinstance(node, ast.ImportFrom) and node.module and not node.level else []
             for top in {name.partition(".")[0] for name in names} - sys.stdlib_module_names:
                 if not required & {canonicalize_name(owner) for owner in owners.get(top, [])}:
                     missing.setdefault(top, path.name)

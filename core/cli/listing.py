@@ -72,8 +72,8 @@ def _solvers() -> Rows:
 
     for name, entry in SOLVERS.items():
         kind = "stochastic" if entry.stochastic else "deterministic"
-        per_step = f"{entry.evaluations} evaluation{'' if entry.evaluations == 1 else 's'} a step"
-        yield name, f"{entry.kind}, order {entry.order}, {per_step}, {kind}; {entry.source}"
+        evaluations = f"{entry.evaluations} evaluation{'' if entry.evaluations == '1' else 's'} a step"
+        yield name, f"{kind}, order {entry.order}, {evaluations}, uses the {entry.kind}; {entry.source}"
 
 
 def _statistics() -> Rows:
@@ -96,6 +96,4 @@ _LISTS: dict[str, tuple[Callable[[], Rows], str]] = {
     "potentials": (_potentials, "this version has no potentials"),
 }
 
-COMMAND = Command(
-    "list", "show what there is: configs, domains, runs, solvers and more", EXAMPLES, add_arguments, run
-)
+COMMAND = Command("list", "show what there is: configs, domains, runs, solvers and more", EXAMPLES, add_arguments, run)

@@ -22,9 +22,7 @@ MODEL = {
 
 
 def write_weights(path, values=3):
-    header = json.dumps(
-        {"raw.w": {"dtype": "F32", "shape": [values], "data_offsets": [0, 4 * values]}}
-    ).encode()
+    header = json.dumps({"raw.w": {"dtype": "F32", "shape": [values], "data_offsets": [0, 4 * values]}}).encode()
     path.write_bytes(struct.pack("<Q", len(header)) + header + bytes(4 * values))
 
 
