@@ -13,6 +13,7 @@ import tarfile
 import tomllib
 import venv
 import zipfile
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -29,6 +30,7 @@ FOLDERS = ("core", "domains", "configs", "data")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
+@cache
 def source_files() -> list[str]:
     """Files that a clean copy of the project has: tracked, or new and not ignored."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]

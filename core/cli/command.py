@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from scorefield.core.errors import InputError
-from scorefield.core.names import unknown
+from scorefield.core.names import nearest
 
 __all__ = ["Command", "Parser", "RawCommand"]
 
@@ -103,5 +103,7 @@ class Parser(ArgumentParser):
                 break
             option = argument.partition("=")[0]
             if option.startswith("--") and option not in options:
-                raise unknown("option", option, [name for name in options if name.startswith("--")])
+                guess = nearest(option, [name for name in options if name.startswith("--")])
+                mend = f"did you mean {guess!r}?" if guess else f"see `{self.prog} --help`"
+                raise InputError(f"unknown option {option!r}", mend=mend)
         return self.parse_args(arguments)
