@@ -23,7 +23,8 @@ from scorefield.core.names import unknown
 
 __all__ = ["Experiment", "build", "find_class", "known_keys", "merge", "read_experiment"]
 
-PARTS = {"model": "scorefield.core.module.ScoreModule", "trainer": "lightning.pytorch.Trainer", "data": None}
+PARTS = {"model": "scorefield.core.module.ScoreModule", "data": None, "trainer": "lightning.pytorch.Trainer"}
+"""The parts of a configuration and their classes; the class of the data is part of the configuration."""
 Tree = dict[str, Any]
 
 

@@ -24,7 +24,7 @@ class BatchDataset(Sized, Protocol):
         ...
 
 
-class EpochSampler(DistributedSampler[Batch]):
+class EpochSampler(DistributedSampler[int]):
     """The order of an epoch, shared out over the processes.
 
     The permutation comes from (seed, epoch) alone. Of P processes, process p takes rows p, p + P, ...: step k of all

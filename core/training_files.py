@@ -1,0 +1,152 @@
+"""What a training run writes while it goes on: checkpoints, and a model that `sample` takes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
+
+from scorefield.core.checkpoints import ModelRecord, save_model
+from scorefield.core.domains import find_domains
+from scorefield.core.errors import InputError
+from scorefield.core.experiment import Experiment
+from scorefield.core.files import atomic
+from scorefield.core.module import ScoreModule
+
+__all__ = ["LAST", "AtomicCheckpoints", "ModelFiles", "checkpoint_callbacks", "domain_of"]
+
+LAST = Path("checkpoints") / "last.ckpt"
+_PAUSE = 20.0  # seconds between two exports of the model while training goes on
+
+
+class AtomicCheckpoints(TorchCheckpointIO):
+    """Checkpoints that appear whole or not at all, and hold plain data only."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+        """See Lightning's `CheckpointIO`."""
+        with atomic(Path(path)) as temporary:
+            super().save_checkpoint(checkpoint, temporary, storage_options)
+
+    def load_checkpoint(self, path: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """See Lightning's `CheckpointIO`.
+
+        Raises:
+            InputError: the file is missing or damaged.
+        """
+        try:
+            loaded: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        except FileNotFoundError:
+            raise InputError("no such checkpoint", file=path) from None
+        except Exception as error:  # whatever the reader stumbles over, the file is not a checkpoint of ours
+            mend = "resume from a copy, or start again"
+            raise InputError(f"damaged ({type(error).__name__})", file=path, mend=mend) from error
+        return loaded
+
+
+def checkpoint_callbacks(folder: Path) -> list[ModelCheckpoint]:
+    """`checkpoints/last.ckpt` after every epoch, and `best.ckpt` of the lowest validation loss."""
+    settings: dict[str, Any] = {"dirpath": folder / LAST.parent, "enable_version_counter": False}
+    return [
+        ModelCheckpoint(filename="best", monitor="val_loss", **settings),
+        ModelCheckpoint(filename="last", save_on_train_epoch_end=True, **settings),
+    ]
+
+
+def domain_of(class_path: str) -> str:
+    """The domain in whose package a recipe's class lies; its first folder below `domains` if none is installed."""
+    for name, entry in find_domains().items():
+        if class_path.startswith(f"{entry.point.module}."):
+            return name
+    parts = class_path.split(".")
+    return parts[parts.index("domains") + 1] if "domains" in parts[:-1] else parts[0]
+
+
+class ModelFiles(Callback):
+    """Writes `model.safetensors` and `model.json`: at the first epoch's end, then every now and then, and at the end.
+
+    So a run that was interrupted can be sampled from too.
+
+    Args:
+        folder: the run folder.
+        experiment: what is trained.
+    """
+
+    def __init__(self, folder: Path, experiment: Experiment) -> None:
+        self.folder, self.experiment = folder, experiment
+        self._written = -_PAUSE
+        self._diverged = False
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Say what is trained, on what, and where it goes."""
+        recipe = type(_score_module(pl_module).recipe).__name__
+        groups = _score_module(pl_module).model.parameter_groups()
+        counts = ", ".join(f"{name} {sum(p.numel() for p in members):,}" for name, members in groups.items())
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        facts = [f"{key} {value}" for key, value in data.sizes.items()]
+        facts += [f"atoms {' '.join(data.tables['atoms'])}"] if "atoms" in data.tables else []
+        rows = data.provenance.get("train")
+        name = data.provenance.get("name", type(data).__name__)
+        what = f"training {recipe} (parameters: {counts}) on {name} ({rows} samples; {', '.join(facts)})"
+        rank_zero_info(f"{what} into {self.folder}")
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Store the configuration in the checkpoint too."""
+        checkpoint["config"] = self.experiment.to_yaml()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Export, but not after every short epoch."""
+        if time.monotonic() - self._written > _PAUSE:
+            self.write(trainer, pl_module)
+            self._written = time.monotonic()
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Export."""
+        self.write(trainer, pl_module)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Export what was learnt before the interruption."""
+        if trainer.global_step > 0:
+            self.write(trainer, pl_module)
+
+    @rank_zero_only
+    def write(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write both files, unless the weights are not finite."""
+        raw, ema = _score_module(pl_module).weights()
+        if all(bool(torch.isfinite(value).all()) for value in raw.values()):
+            save_model(self.folder, self.record(trainer, pl_module), raw, ema)
+
+    def record(self, trainer: Trainer, pl_module: LightningModule) -> ModelRecord:
+        """What `model.json` says of this run."""
+        module, data = _score_module(pl_module), trainer.datamodule  # type: ignore[attr-defined]
+        system = self.experiment.model["system"]
+        arguments = {name: value for name, value in system["init_args"].items() if name != "sampling"}
+        return ModelRecord(
+            domain=domain_of(system["class_path"]),
+            system={**system, "init_args": arguments},
+            sizes=dict(data.sizes),
+            tables=dict(data.tables),
+            sampling=_sampling(module),
+            data={**self.experiment.as_dict()["data"], "provenance": dict(data.provenance)},
+        )
+
+
+def _sampling(module: ScoreModule) -> dict[str, Any]:
+    """The recipe's default sampler; the weights are those that exist."""
+    settings = getattr(module.recipe, "sampling", None)
+    if settings is None:
+        return {"solver": "pc", "steps": 25, "weights": "raw" if module.ema is None else "ema", "arguments": {}}
+    values: Mapping[str, Any] = vars(settings)
+    return {**values, "weights": values["weights"] if module.ema is not None else "raw"}
+
+
+def _score_module(module: LightningModule) -> ScoreModule:
+    if not isinstance(module, ScoreModule):
+        raise TypeError(f"{type(module).__name__} is not a ScoreModule")
+    return module
