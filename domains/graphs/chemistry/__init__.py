@@ -1,0 +1,1 @@
+"""From SMILES to tensors and back: encoding, valency correction, decoding."""
