@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import hypothesis
 import pytest
@@ -57,3 +60,29 @@ def python(*arguments: str, **options: object) -> subprocess.CompletedProcess[st
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests" / "_ns")}
     settings = {"capture_output": True, "text": True, "timeout": 300, "check": False, "env": environment}
     return subprocess.run([sys.executable, *arguments], **{**settings, **options})
+
+
+@pytest.fixture(scope="session")
+def toy_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for `PYTHONPATH` in which `tests/toy.py` is an installed package with a domain."""
+    folder = tmp_path_factory.mktemp("toy")
+    shutil.copy(ROOT / "tests" / "toy.py", folder)
+    facts = folder / "toy_domain-0.dist-info"
+    facts.mkdir()
+    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: toy-domain\nVersion: 0\n")
+    (facts / "entry_points.txt").write_text("[scorefield.domains]\ntoy = toy:ToyDomain\n")
+    return folder
+
+
+@pytest.fixture
+def toy(toy_package: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The toy domain's module, installed for the time of a test."""
+    monkeypatch.syspath_prepend(toy_package)
+    return importlib.import_module("toy")
+
+
+@pytest.fixture
+def toy_run(toy: ModuleType, tmp_path: Path) -> Path:
+    """A run of the toy domain."""
+    folder: Path = toy.make_run(tmp_path / "run")
+    return folder

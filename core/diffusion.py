@@ -1,0 +1,208 @@
+"""A diffusion run as a generator of chunks.
+
+Chunk k of a request alone fixes what is drawn: its sizes come from the stream (seed, k), its rows are sorted by size
+and cut into tiles of a fixed number of rows, each padded to its own largest row, and the tiles are sampled one after
+the other from the noise stream (seed, k). The results go back to the order in which the sizes were drawn.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor
+
+import scorefield
+from scorefield.core.checkpoints import ModelRecord, Which
+from scorefield.core.domain import Domain, Samples
+from scorefield.core.errors import InputError
+from scorefield.core.names import unknown
+from scorefield.core.noise import Seeded, stream_seed
+from scorefield.core.sampling import sample
+from scorefield.core.shards import Shard
+from scorefield.core.solvers.registry import make_solver
+from scorefield.core.state import State
+from scorefield.core.system import Network, System
+
+__all__ = ["PRECISIONS", "Diffusion", "Precision", "Settings", "join"]
+
+Precision = Literal["32-true", "bf16-mixed", "64-true"]
+PRECISIONS: tuple[str, ...] = get_args(Precision)
+
+Report = Callable[[float], None]
+"""Told the share of a chunk that is done."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to sample; everything here changes the samples.
+
+    Attributes:
+        solver: name in the registry.
+        steps: number of steps.
+        arguments: further arguments of the solver.
+        seed: the user's seed.
+        weights: which weights.
+        precision: number format of the network; the solver's arithmetic stays in float32 under `bf16-mixed`.
+        tile_size: rows of one network call.
+        conditions: what the domain would draw and the user fixes (`num_nodes`), the same for all samples.
+    """
+
+    solver: str
+    steps: int
+    arguments: dict[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    weights: Which = "raw"
+    precision: Precision = "32-true"
+    tile_size: int = 128
+    conditions: dict[str, Any] = field(default_factory=dict)
+
+
+class Diffusion:
+    """Samples a system chunk by chunk.
+
+    Args:
+        system: the system with its weights.
+        domain: where its states belong.
+        record: the run's record.
+        settings: how to sample.
+
+    Raises:
+        InputError: a setting is not possible for this run.
+    """
+
+    def __init__(self, system: System, domain: Domain, record: ModelRecord, settings: Settings) -> None:
+        if settings.tile_size < 1:
+            raise InputError(f"tiles of {settings.tile_size} rows", mend="give at least 1")
+        # One row is drawn to find out whether the domain takes the conditions.
+        domain.draw(1, record.tables, torch.Generator().manual_seed(0), settings.conditions)
+        self.domain, self.record, self.settings = domain, record, settings
+        self.solver = make_solver(settings.solver, settings.steps, **settings.arguments)
+        self.system = _in_precision(system, settings.precision)
+        self._dtype = torch.float64 if settings.precision == "64-true" else torch.float32
+
+    def facts(self) -> dict[str, Any]:
+        """What the summary of a file says of the generator."""
+        settings = self.settings
+        return {
+            "solver": settings.solver,
+            "steps": settings.steps,
+            "seed": settings.seed,
+            "weights": settings.weights,
+            "weights_hash": self.record.weights_hash,
+        }
+
+    def request(self) -> dict[str, Any]:
+        """Everything that samples depend on, JSON-able."""
+        model = {"domain": self.record.domain, "system": self.record.system}
+        model |= {"sizes": self.record.sizes, "tables": self.record.tables}
+        text = json.dumps(model, sort_keys=True)
+        return {
+            **asdict(self.settings),
+            "model": hashlib.sha256(text.encode()).hexdigest(),
+            "weights_hash": self.record.weights_hash,
+            "scorefield": scorefield.__version__,
+            "torch": torch.__version__,
+        }
+
+    def samples_type(self) -> type[Samples]:
+        """Class of the samples."""
+        return self.domain.samples_type(self.record.tables)
+
+    def chunk(self, number: int, size: int, device: torch.device, report: Report | None = None) -> Shard:
+        """The decoded samples of one chunk.
+
+        Args:
+            number: the chunk's number.
+            size: its number of samples.
+            device: where to sample.
+            report: told the share that is done.
+        """
+        start = time.perf_counter()
+        state, evaluations = self.states(number, size, device, report)
+        samples = self.decode(state)
+        return Shard(samples, evaluations, time.perf_counter() - start)
+
+    def decode(self, state: State) -> Samples:
+        """Domain objects of final states."""
+        return self.domain.decode(state, self.record.tables)
+
+    @torch.no_grad()
+    def states(self, number: int, size: int, device: torch.device, report: Report | None = None) -> tuple[State, float]:
+        """The final states of one chunk on the CPU, padded to the run's sizes, and network calls per sample.
+
+        Arguments as in `chunk`.
+        """
+        self.system.to(device)
+        noise = Seeded(self.settings.seed, number, device)
+        order, tiles = self._tiles(number, size)
+        done, calls = [], 0.0
+        for index, frame in enumerate(tiles):
+            tell = _share_of(report, index, -(-size // self.settings.tile_size))
+            sampled = sample(self.system, frame.to(device, self._dtype), self.solver, noise, progress=tell)
+            done.append(self.domain.pad(sampled.state.to("cpu"), self.record.sizes))
+            calls += sampled.evaluations * len(frame)
+        return join(done).rows(torch.argsort(order)), calls / size
+
+    def _tiles(self, number: int, size: int) -> tuple[Tensor, Iterator[State]]:
+        """Rows of the drawn sizes in the order of the tiles, and the tiles' empty states."""
+        tables, sizes, rows = self.record.tables, self.record.sizes, self.settings.tile_size
+        generator = torch.Generator().manual_seed(stream_seed("draw", self.settings.seed, number))
+        drawn = self.domain.draw(size, tables, generator, self.settings.conditions)
+        order = self.domain.order(drawn)
+        frames = (
+            self.domain.frame({name: value[part] for name, value in drawn.items()}, sizes, tables)
+            for part in torch.split(order, rows)
+        )
+        return order, frames
+
+
+def _share_of(report: Report | None, tile: int, tiles: int) -> Callable[[int, int], None] | None:
+    if report is None:
+        return None
+    return lambda step, steps: report((tile + step / steps) / tiles)
+
+
+def join(parts: list[State]) -> State:
+    """Concatenate states along the batch; values of the condition that are no tensors are those of the first."""
+
+    def joined(values: list[dict[str, Any]]) -> dict[str, Any]:
+        return {
+            name: torch.cat([value[name] for value in values]) if isinstance(first, Tensor) else first
+            for name, first in values[0].items()
+        }
+
+    return State(
+        joined([part.components for part in parts]),
+        joined([dict(part.masks) for part in parts]),
+        joined([part.condition for part in parts]),
+    )
+
+
+class _Mixed(Network):
+    """A network computed in bfloat16 where that is safe; inputs and outputs stay in float32."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, state: State, t: Tensor) -> dict[str, Tensor]:
+        """See `Network.forward`."""
+        with torch.autocast(state.device.type, dtype=torch.bfloat16):
+            outputs: dict[str, Tensor] = self.network(state, t)
+        return {name: value.to(state.dtype) for name, value in outputs.items()}
+
+
+def _in_precision(system: System, precision: str) -> System:
+    if precision not in PRECISIONS:
+        raise unknown("precision", precision, PRECISIONS)
+    if precision == "64-true":
+        return system.double()
+    if precision == "bf16-mixed":
+        return System(system.components, _Mixed(system.network)).eval()
+    return system

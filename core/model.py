@@ -1,0 +1,204 @@
+"""A trained model in Python: load it, sample it, ask for its score."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, overload
+
+import torch
+from torch import Tensor
+
+from scorefield.core.checkpoints import Which, load_record, load_system
+from scorefield.core.diffusion import Diffusion, Precision, Settings, join
+from scorefield.core.domain import Samples
+from scorefield.core.domains import load_domain
+from scorefield.core.errors import InputError
+from scorefield.core.generation import CHUNK_SIZE, choose_device, chunk_sizes
+from scorefield.core.progress import SampleBar
+from scorefield.core.runs import open_run
+from scorefield.core.state import State
+from scorefield.core.system import System
+
+__all__ = ["Model", "load"]
+
+
+class Model:
+    """A run's model.
+
+    Args:
+        run: a run folder, else the name of a packaged run.
+
+    Attributes:
+        folder: the run folder.
+        record: what its `model.json` says.
+        domain: the domain it belongs to.
+
+    Raises:
+        InputError: there is no such run, or its files are damaged.
+    """
+
+    def __init__(self, run: str | Path) -> None:
+        self.folder = open_run(run).folder
+        self.record = load_record(self.folder)
+        self.domain = load_domain(self.record.domain)
+        self._systems: dict[tuple[Which, bool], System] = {}
+        self.system()
+
+    def system(self, weights: Which | None = None, precision: Precision = "32-true") -> System:
+        """The system with its weights, frozen.
+
+        Args:
+            weights: `raw` or `ema`; the run's default by default.
+            precision: `64-true` gives a system in float64.
+
+        Raises:
+            InputError: there are no such weights, or they are damaged.
+        """
+        key = (self._weights(weights), precision == "64-true")
+        if key not in self._systems:
+            system = load_system(self.folder, key[0])
+            self._systems[key] = system.double() if key[1] else system
+        return self._systems[key]
+
+    def _weights(self, weights: Which | None) -> Which:
+        chosen: Which = weights or self.record.sampling.get("weights") or "raw"
+        return chosen
+
+    def generator(
+        self,
+        solver: str | None = None,
+        steps: int | None = None,
+        seed: int = 0,
+        weights: Which | None = None,
+        precision: Precision = "32-true",
+        tile_size: int = Settings.tile_size,
+        conditions: Mapping[str, Any] | None = None,
+        arguments: Mapping[str, Any] | None = None,
+    ) -> Diffusion:
+        """What makes this model's samples chunk by chunk.
+
+        Arguments as in `sample`; a solver other than the run's own does not take over the run's arguments for it.
+
+        Raises:
+            InputError: a setting is unknown or not possible for this run.
+        """
+        defaults = self.record.sampling
+        solver = solver or defaults.get("solver")
+        steps = defaults.get("steps") if steps is None else steps
+        if solver is None or steps is None:
+            raise InputError("names no default sampler", file=self.folder, mend="give a solver and its steps")
+        known = defaults.get("arguments", {}) if solver == defaults.get("solver") else {}
+        settings = Settings(
+            solver=solver,
+            steps=steps,
+            arguments={**known, **(arguments or {})},
+            seed=seed,
+            weights=self._weights(weights),
+            precision=precision,
+            tile_size=tile_size,
+            conditions=dict(conditions or {}),
+        )
+        return Diffusion(self.system(settings.weights, precision), self.domain, self.record, settings)
+
+    @overload
+    def sample(self, num: int, solver: str | None = ..., *, decode: Literal[False], **rest: Any) -> State: ...
+
+    @overload
+    def sample(self, num: int, solver: str | None = ..., **rest: Any) -> Samples: ...
+
+    def sample(
+        self,
+        num: int,
+        solver: str | None = None,
+        steps: int | None = None,
+        seed: int = 0,
+        chunk_size: int = CHUNK_SIZE,
+        weights: Which | None = None,
+        decode: bool = True,
+        device: str | None = None,
+        progress: bool = False,
+        precision: Precision = "32-true",
+        tile_size: int = Settings.tile_size,
+        conditions: Mapping[str, Any] | None = None,
+        **solver_arguments: Any,
+    ) -> Samples | State:
+        """Generate in this process; with equal settings and threads, the samples of the command `sample`.
+
+        Args:
+            num: number of samples.
+            solver: name of a solver; the run's default by default.
+            steps: number of steps; the run's default by default.
+            seed: fixes everything random.
+            chunk_size: samples that share a random stream; another size gives other samples.
+            weights: `raw` or `ema`; the run's default by default.
+            decode: whether to build the domain's objects; else the state is returned, padded to the run's sizes.
+            device: `cpu` or `cuda`; a GPU where there is one, by default.
+            progress: whether to show a bar on a terminal.
+            precision: `32-true`, `bf16-mixed` or `64-true`.
+            tile_size: rows of one network call.
+            conditions: what the user fixes and the domain would draw otherwise (`{"num_nodes": 7}`).
+            solver_arguments: further arguments of the solver.
+
+        Returns:
+            The domain's objects, with the tensors as `.state` where their class has such a field.
+
+        Raises:
+            InputError: a setting is unknown or not possible for this run.
+        """
+        generator = self.generator(
+            solver, steps, seed, weights, precision, tile_size, conditions, solver_arguments
+        )  # fmt: skip
+        where = torch.device(choose_device(device))
+        states, parts = [], []
+        with SampleBar(progress) as bar:
+            bar.start(num)
+            for number, size in chunk_sizes(num, chunk_size).items():
+                state, _ = generator.states(number, size, where, bar.within(size))
+                states.append(state)
+                if decode:  # chunk by chunk, as the command does
+                    parts.append(generator.decode(state))
+        return _with_state(generator.samples_type().concatenate(parts), join(states)) if decode else join(states)
+
+    def score(
+        self, values: Mapping[str, Any] | State, t: Tensor | float, weights: Which | None = None
+    ) -> dict[str, Tensor]:
+        """The score of each component at x_t.
+
+        Args:
+            values: components `[B, ...]`, masks and condition by name, or a state.
+            t: times in [0, 1], `[B]`, or one for all rows.
+            weights: `raw` or `ema`; the run's default by default.
+
+        Returns:
+            The score by component, shaped like the components; gradients flow to `values`.
+
+        Raises:
+            InputError: a component is missing, or a time is outside [0, 1] or has no score.
+        """
+        system = self.system(weights)
+        state = system.state(values)
+        state = state.to(dtype=torch.get_default_dtype() if not state.dtype.is_floating_point else None)
+        times = torch.as_tensor(t, dtype=state.dtype, device=state.device).expand(len(state))
+        if bool(((times < 0) | (times > 1) | times.isnan()).any()):
+            raise InputError("a time lies outside [0, 1]", mend="0 is the data, 1 the noise")
+        return system.to(state.device).score(state, times)
+
+
+def _with_state(samples: Samples, state: State) -> Samples:
+    if dataclasses.is_dataclass(samples) and any(f.name == "state" for f in dataclasses.fields(samples)):
+        return dataclasses.replace(samples, state=state)
+    return samples
+
+
+def load(run: str | Path) -> Model:
+    """Load a run.
+
+    Args:
+        run: what `fit` wrote or `import` made, else the name of a packaged run.
+
+    Raises:
+        InputError: there is no such run, or its files are damaged.
+    """
+    return Model(run)
