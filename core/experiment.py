@@ -25,6 +25,7 @@ __all__ = ["Experiment", "build", "find_class", "known_keys", "merge", "read_exp
 
 PARTS = {"model": "scorefield.core.module.ScoreModule", "data": None, "trainer": "lightning.pytorch.Trainer"}
 """The parts of a configuration and their classes; the class of the data is part of the configuration."""
+_OBJECTIVE = "scorefield.core.objectives.DenoisingScoreMatching"
 Tree = dict[str, Any]
 
 
@@ -69,6 +70,8 @@ class Experiment:
         parts: Tree = {}
         for part, path in PARTS.items():
             value = values.get(part) or {}
+            if part == "model" and isinstance(value, dict) and value.get("objective") is None:
+                value = {**value, "objective": {"class_path": _OBJECTIVE}}
             spec = value if path is None else {"class_path": path, "init_args": value}
             full = _complete(spec, file, part)
             parts[part] = full if path is None else full["init_args"]

@@ -10,12 +10,14 @@ import importlib.util
 import os
 import shutil
 import sys
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import LightningDataModule, Trainer
 from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from scorefield.core.configs import resolve_config
 from scorefield.core.errors import InputError
@@ -97,7 +99,9 @@ def train(
         The run folder.
 
     Raises:
-        InputError: bad input; a folder made for this run holds nothing then and is removed.
+        InputError: bad input.
+
+    A folder made for a run that fails before its first epoch's end is removed again.
     """
     data = data if data is not None else build(experiment.data, experiment.file, "data")
     module: ScoreModule = build(_module_spec(experiment), experiment.file, "model")
@@ -107,11 +111,15 @@ def train(
     folder = resume or _new_folder(name, out)
     try:
         trainer = make_trainer(experiment, folder)
+        if resume:
+            _check_unfinished(trainer, folder)
         if trainer.is_global_zero:
             with atomic(folder / CONFIG) as temporary:
                 temporary.write_text(experiment.to_yaml(), encoding="utf-8")
-        trainer.fit(module, datamodule=data, ckpt_path=folder / LAST if resume else None)
-    except InputError:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
+            trainer.fit(module, datamodule=data, ckpt_path=folder / LAST if resume else None)
+    except Exception:
         if not resume and _is_first() and not any((folder / kept).exists() for kept in (LAST, "model.json")):
             shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -134,6 +142,14 @@ def checked_resume(run: str | Path) -> Path:
     if not (folder / LAST).is_file():
         raise InputError(f"no {LAST}: the run ended before its first epoch did", file=folder, mend="start it again")
     return folder
+
+
+def _check_unfinished(trainer: Trainer, folder: Path) -> None:
+    stored = AtomicCheckpoints().load_checkpoint(folder / LAST)
+    done, wanted = int(stored["epoch"]) + 1, trainer.max_epochs
+    if wanted is not None and 0 <= wanted <= done:
+        mend = "to go on, raise --trainer.max_epochs"
+        raise InputError(f"the run has finished its {done} epochs", file=folder, mend=mend)
 
 
 def make_trainer(experiment: Experiment, folder: Path) -> Trainer:
@@ -164,7 +180,7 @@ def make_trainer(experiment: Experiment, folder: Path) -> Trainer:
         return Trainer(**arguments)
     except InputError:
         raise
-    except (TypeError, ValueError, RuntimeError) as error:  # what Lightning and its strategies raise
+    except (MisconfigurationException, TypeError, ValueError, RuntimeError) as error:
         raise InputError(str(error).partition("\n")[0], file=experiment.file, place="trainer") from error
 
 

@@ -154,7 +154,9 @@ class ScoreModule(LightningModule):
     ) -> None:
         """Clip each component's gradient by itself, and log its norm before."""
         norms = clip_groups(optimizer, self.clip)
-        self.log_dict({f"norm_{name}": norm for name, norm in norms.items()}, on_step=False, on_epoch=True, sync_dist=True)
+        self.log_dict(
+            {f"norm_{name}": norm for name, norm in norms.items()}, on_step=False, on_epoch=True, sync_dist=True
+        )
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Step, then move the average."""

@@ -44,9 +44,7 @@ def make_optimiser(
         for option in options:
             if option not in _OPTIONS:
                 raise unknown("option", option, _OPTIONS, place=f"per_component.{name}")
-    listed = [
-        {"params": members, "name": name, **per_component.get(name, {})} for name, members in groups.items()
-    ]
+    listed = [{"params": members, "name": name, **per_component.get(name, {})} for name, members in groups.items()]
     chosen = torch.optim.Adam if algorithm == "adam" else torch.optim.AdamW
     return chosen(listed, **settings)
 
