@@ -75,9 +75,7 @@ class Denoiser:
         t = self._times[index].expand(self._batch)
         outputs = self.system(state, t, self.origins)
         self.evaluations += 1
-        self._sums.append(
-            (index, sum((v.sum() for v in outputs.values()), torch.zeros((), device=state.device)))
-        )
+        self._sums.append((index, sum((v.sum() for v in outputs.values()), torch.zeros((), device=state.device))))
         kinds = {name: component.prediction for name, component in self.system.components.items()}
         if self.transforms:
             outputs = {n: self._convert(n, state[n], v, index, kinds[n], "data") for n, v in outputs.items()}
@@ -108,6 +106,4 @@ class Denoiser:
         if len(bad):
             first = int(bad[0])
             time = self.times[self._sums[first][0]]
-            raise FloatingPointError(
-                f"the network returned NaN or infinity at evaluation {first + 1}, t = {time:g}"
-            )
+            raise FloatingPointError(f"the network returned NaN or infinity at evaluation {first + 1}, t = {time:g}")

@@ -127,9 +127,7 @@ class VP(GaussianPath):
         return -torch.expm1(2 * self.log_alpha(t))
 
     def _betas(self, t: Tensor, num_scales: int) -> Tensor:
-        table = torch.linspace(
-            self.beta_min / num_scales, self.beta_max / num_scales, num_scales, dtype=t.dtype
-        )
+        table = torch.linspace(self.beta_min / num_scales, self.beta_max / num_scales, num_scales, dtype=t.dtype)
         return table.to(t.device)[_scale_index(t, num_scales)]
 
     def discretised(self, t: Tensor, num_scales: int) -> tuple[Tensor, Tensor]:
@@ -192,9 +190,7 @@ class VE(GaussianPath):
 
     def discretised(self, t: Tensor, num_scales: int) -> tuple[Tensor, Tensor]:
         """Increments of the variance over a geometric table; the one before its first entry counts as zero."""
-        log_sigmas = torch.linspace(
-            math.log(self.sigma_min), math.log(self.sigma_max), num_scales, dtype=t.dtype
-        )
+        log_sigmas = torch.linspace(math.log(self.sigma_min), math.log(self.sigma_max), num_scales, dtype=t.dtype)
         variances = torch.cat([torch.zeros(1, dtype=t.dtype), (2 * log_sigmas).exp()]).to(t.device)
         index = _scale_index(t, num_scales)
         return torch.zeros_like(t), (variances[index + 1] - variances[index]).sqrt()
@@ -254,6 +250,4 @@ def _cosine_betas(num_steps: int) -> Tensor:
 
 def _check_range(low_name: str, low: float, high_name: str, high: float) -> None:
     if not 0 < low <= high:
-        raise InputError(
-            f"{low_name} = {low}, {high_name} = {high}", mend=f"need 0 < {low_name} <= {high_name}"
-        )
+        raise InputError(f"{low_name} = {low}, {high_name} = {high}", mend=f"need 0 < {low_name} <= {high_name}")

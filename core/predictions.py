@@ -86,7 +86,5 @@ def convert(path: GaussianPath, t: Tensor, x: Tensor, value: Tensor, source: Kin
     """
     if source == target:
         return value
-    a, b = (
-        c.to(x.dtype).reshape(-1, *[1] * (x.ndim - 1)) for c in conversion(path, t.double(), source, target)
-    )
+    a, b = (c.to(x.dtype).reshape(-1, *[1] * (x.ndim - 1)) for c in conversion(path, t.double(), source, target))
     return a * x + b * value

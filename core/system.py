@@ -48,9 +48,7 @@ class Component:
 
     def __post_init__(self) -> None:
         if self.prediction not in KINDS:
-            raise InputError(
-                f"unknown prediction {self.prediction!r}", mend=f"give one of {', '.join(KINDS)}"
-            )
+            raise InputError(f"unknown prediction {self.prediction!r}", mend=f"give one of {', '.join(KINDS)}")
 
 
 class Recipe(Protocol):
@@ -93,12 +91,8 @@ class System(nn.Module):
             origins: what `origins` returned, where it is already known.
         """
         origins = self.origins(state) if origins is None else origins
-        seen = (
-            state.replace({name: state[name] + origin for name, origin in origins.items()})
-            if origins
-            else state
-        )
-        outputs = self.network(seen, t)
+        seen = state.replace({name: state[name] + origin for name, origin in origins.items()}) if origins else state
+        outputs: Values = self.network(seen, t)
         for name, component in self.components.items():
             value = outputs[name]
             if name in origins and component.prediction == "data":
@@ -144,11 +138,7 @@ class System(nn.Module):
         groups: dict[str, list[nn.Parameter]] = {}
         for name, parameter in self.named_parameters():
             parts = name.split(".")
-            owner = (
-                parts[1]
-                if len(parts) > 1 and parts[0] == "network" and parts[1] in self.components
-                else "shared"
-            )
+            owner = parts[1] if len(parts) > 1 and parts[0] == "network" and parts[1] in self.components else "shared"
             groups.setdefault(owner, []).append(parameter)
         return groups
 

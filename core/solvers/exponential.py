@@ -64,6 +64,11 @@ class Steps:
         return 1 if math.isinf(self.width(i)) else allowed
 
 
+def _decay(eta: float, h: float) -> float:
+    """e^(-eta h), also where h is infinite and eta 0."""
+    return math.exp(-eta * h) if eta else 1.0
+
+
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(48)
 
 
@@ -103,13 +108,9 @@ class Exponential(Rule):
         lower_final: bool = True,
     ) -> None:
         if order < 1 or corrector < 0 or eta < 0:
-            raise InputError(
-                f"order {order}, corrector {corrector}, eta {eta:g}", mend="need order >= 1, others >= 0"
-            )
+            raise InputError(f"order {order}, corrector {corrector}, eta {eta:g}", mend="need order >= 1, others >= 0")
         if kind not in ("data", "noise") or (eta and kind != "data"):
-            raise InputError(
-                "eta > 0 needs data prediction" if eta else f"no exponential solver in {kind} prediction"
-            )
+            raise InputError("eta > 0 needs data prediction" if eta else f"no exponential solver in {kind} prediction")
         if eta and corrector:
             raise InputError("a corrector needs eta = 0: it would have to re-use the step's noise")
         self.stages, self.corrector, self.eta, self.kind = order, corrector, eta, kind
@@ -120,7 +121,7 @@ class Exponential(Rule):
         h = s.width(i)
         if self.kind == "noise":
             return s.alpha[i + 1] / s.alpha[i], (-s.sigma[i + 1] * _weights(positions, h, "noise")).tolist()
-        start = s.sigma[i + 1] / s.sigma[i] * math.exp(-self.eta * h) if s.sigma[i + 1] else 0.0
+        start = s.sigma[i + 1] / s.sigma[i] * _decay(self.eta, h) if s.sigma[i + 1] else 0.0
         return start, (s.alpha[i + 1] * _weights(positions, (1 + self.eta) * h, "data")).tolist()
 
     def moves(self, path: GaussianPath, layout: Layout) -> list[Move]:
@@ -198,7 +199,7 @@ class DPMSolverMultistep(Rule):
             if self.kind == "noise":
                 start, outer = s.alpha[i + 1] / s.alpha[i], -s.sigma[i + 1]
             else:
-                start = s.sigma[i + 1] / s.sigma[i] * math.exp(-self.eta * h) if s.sigma[i + 1] else 0.0
+                start = s.sigma[i + 1] / s.sigma[i] * _decay(self.eta, h) if s.sigma[i + 1] else 0.0
                 outer = -s.alpha[i + 1]
             noise = s.sigma[i + 1] * math.sqrt(-math.expm1(-2 * self.eta * h)) if self.eta else 0.0
             moves.append(Move(Combination(x=start, values=tuple(outer * w for w in weights)), noise=noise))
@@ -261,7 +262,4 @@ class UniPC(Rule):
     def moves(self, path: GaussianPath, layout: Layout) -> list[Move]:
         """See `Rule.moves`."""
         s = Steps.of(path, layout.boundaries)
-        return [
-            Move(self._step(s, i, False), KEEP if i == 0 else self._step(s, i - 1, True))
-            for i in range(len(s))
-        ]
+        return [Move(self._step(s, i, False), KEEP if i == 0 else self._step(s, i - 1, True)) for i in range(len(s))]

@@ -55,9 +55,7 @@ class Langevin:
         }
         return [{name: values[i] for name, values in table.items()} for i in range(len(times))]
 
-    def move(
-        self, system: System, state: State, scores: Values, kappa: dict[str, float], noise: NoiseSource
-    ) -> State:
+    def move(self, system: System, state: State, scores: Values, kappa: dict[str, float], noise: NoiseSource) -> State:
         """One move of all components from the same scores; noise is drawn in the components' order."""
         draws = system.noise(state, noise)
         moved = {}

@@ -43,9 +43,7 @@ class EulerMaruyama(Rule):
 
     def layout(self, grid: Grid, path: GaussianPath, steps: int, end: float) -> Layout:
         """See `Rule.layout`."""
-        return (
-            _published_layout(path, steps, end) if self.published else super().layout(grid, path, steps, end)
-        )
+        return _published_layout(path, steps, end) if self.published else super().layout(grid, path, steps, end)
 
     def moves(self, path: GaussianPath, layout: Layout) -> list[Move]:
         """See `Rule.moves`."""
@@ -77,9 +75,7 @@ class ReverseDiffusion(Rule):
 
     def layout(self, grid: Grid, path: GaussianPath, steps: int, end: float) -> Layout:
         """See `Rule.layout`."""
-        return (
-            _published_layout(path, steps, end) if self.published else super().layout(grid, path, steps, end)
-        )
+        return _published_layout(path, steps, end) if self.published else super().layout(grid, path, steps, end)
 
     def moves(self, path: GaussianPath, layout: Layout) -> list[Move]:
         """See `Rule.moves`."""
@@ -106,9 +102,7 @@ class Ancestral(Rule):
         if not 0 <= eta <= 1:
             raise InputError(f"eta = {eta:g}", mend="give 0 (DDIM) to 1 (ancestral)")
         if variance not in ("posterior", "upper") or (variance == "upper" and eta != 1):
-            raise InputError(
-                f"variance {variance!r} with eta = {eta:g}", mend="give posterior, or upper with eta = 1"
-            )
+            raise InputError(f"variance {variance!r} with eta = {eta:g}", mend="give posterior, or upper with eta = 1")
         self.eta, self.variance, self.stochastic = eta, variance, eta > 0
 
     def moves(self, path: GaussianPath, layout: Layout) -> list[Move]:

@@ -66,7 +66,7 @@ def _linear(rule: type[Rule], **fixed: Any) -> Callable[..., Solver]:
 
 def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
     """Parameters as keywords, with their annotations resolved."""
-    target = function.__init__ if inspect.isclass(function) else function  # type: ignore[misc]
+    target = function.__init__ if inspect.isclass(function) else function
     hints = typing.get_type_hints(target)
     return [
         p.replace(annotation=hints.get(p.name, Any), kind=inspect.Parameter.KEYWORD_ONLY)
@@ -128,21 +128,17 @@ SOLVERS: dict[str, SolverEntry] = {
         "1",
         False,
         "Song et al. 2021, arXiv 2010.02502",
-    ),  # noqa: E501
+    ),
     "ddpm": SolverEntry(_linear(Ancestral), "data", "1", "1", True, "Ho et al. 2020, arXiv 2006.11239"),
     "dpmpp-2m": SolverEntry(_linear(DPMSolverMultistep, order=2, eta=0.0), "data", "2", "1", False, _DPMPP),
     "dpmpp-3m": SolverEntry(_linear(DPMSolverMultistep, order=3, eta=0.0), "data", "2-3", "1", False, _DPMPP),
-    "dpmpp-2m-sde": SolverEntry(
-        _linear(DPMSolverMultistep, order=2, eta=1.0), "data", "1", "1", True, _DPMPP
-    ),
+    "dpmpp-2m-sde": SolverEntry(_linear(DPMSolverMultistep, order=2, eta=1.0), "data", "1", "1", True, _DPMPP),
     "dpm-2s": SolverEntry(_linear(DPMSolverSinglestep, order=2), "data", "2", "1 (packed)", False, _DPM),
     "dpm-3s": SolverEntry(_linear(DPMSolverSinglestep, order=3), "data", "3", "1 (packed)", False, _DPM),
-    "unipc": SolverEntry(
-        _linear(UniPC), "data", "order + 1", "1", False, "Zhao et al. 2023, arXiv 2302.04867"
-    ),
+    "unipc": SolverEntry(_linear(UniPC), "data", "order + 1", "1", False, "Zhao et al. 2023, arXiv 2302.04867"),
     "exponential": SolverEntry(
         _linear(Exponential), "data", "order", "1", False, "this library; includes arXiv 2309.05019"
-    ),  # noqa: E501
+    ),
     "heun": SolverEntry(_linear(Heun), "noise", "2", "2", False, "Karras et al. 2022, arXiv 2206.00364"),
     "euler-maruyama": SolverEntry(_linear(EulerMaruyama), "score", "1", "1", True, _SDE),
     "reverse-diffusion": SolverEntry(_linear(ReverseDiffusion), "score", "1", "1", True, _SDE),
@@ -169,11 +165,7 @@ def make_solver(name: str, steps: int, **arguments: Any) -> Solver:
     for key, value in arguments.items():
         if key not in known or key == "steps":
             near = difflib.get_close_matches(key, known, n=1)
-            hint = (
-                f"did you mean {near[0]}?"
-                if near
-                else f"it takes {', '.join(k for k in known if k != 'steps')}"
-            )
+            hint = f"did you mean {near[0]}?" if near else f"it takes {', '.join(k for k in known if k != 'steps')}"
             raise InputError(f"solver {name} has no argument {key!r}", mend=hint)
         if isinstance(value, str):
             arguments[key] = _read(value, known[key].annotation, f"{name}: {key}")

@@ -142,11 +142,7 @@ class LinearSolver(Solver):
             times, starts = [*times, end], [*starts, False]
             for name, component in system.components.items():
                 moves[name].append(denoising_move(component.path, self.rule.kind, end))
-        kappas = (
-            self.corrector.kappas(system, torch.tensor(times).double(), self.steps)
-            if self.corrector
-            else None
-        )
+        kappas = self.corrector.kappas(system, torch.tensor(times).double(), self.steps) if self.corrector else None
         return LinearPlan(self.rule, times, moves, starts, self.corrector, kappas)
 
 
@@ -165,9 +161,7 @@ class LinearPlan(Plan):
         self.times, self.moves, self.length = times, moves, len(times)
         self._kind, self._starts, self._corrector, self._kappas = rule.kind, starts, corrector, kappas
         lists = list(moves.values())
-        self._depth = max(
-            len(c.values) for row in lists for m in row for c in (m.point, m.anchor) if c is not None
-        )
+        self._depth = max(len(c.values) for row in lists for m in row for c in (m.point, m.anchor) if c is not None)
 
     def step(self, index: int, carry: Carry, denoise: Denoiser, noise: NoiseSource) -> Carry:
         """See `Plan.step`."""

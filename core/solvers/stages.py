@@ -7,6 +7,7 @@ Sources: Lu et al. 2022 (arXiv 2206.00927, 2211.01095); Karras et al. 2022 (arXi
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Literal
 
@@ -42,9 +43,7 @@ class DPMSolverSinglestep(Rule):
         packed: bool = True,
     ) -> None:
         if order not in (1, 2, 3) or kind not in ("data", "noise"):
-            raise InputError(
-                f"no singlestep solver of order {order} in {kind} prediction", mend="give order 1 to 3"
-            )
+            raise InputError(f"no singlestep solver of order {order} in {kind} prediction", mend="give order 1 to 3")
         self.order, self.kind, self.variant, self.packed = order, kind, variant, packed
 
     def _orders(self, steps: int) -> list[int]:
@@ -66,14 +65,13 @@ class DPMSolverSinglestep(Rule):
             boundaries = grid.between(path, 1.0, end, len(orders))
         ends = boundaries.tolist()
         stages = [
-            tuple(grid.between(path, ends[i], ends[i + 1], order)[:-1].tolist())
-            for i, order in enumerate(orders)
+            tuple(grid.between(path, ends[i], ends[i + 1], order)[:-1].tolist()) for i, order in enumerate(orders)
         ]
         return Layout(boundaries, tuple(stages))
 
     def moves(self, path: GaussianPath, layout: Layout) -> list[Move]:
         """See `Rule.moves`."""
-        moves = []
+        moves: list[Move] = []
         for stage, end in zip(layout.stages, layout.boundaries[1:], strict=True):
             s = Steps.of(path, torch.tensor([*stage, float(end)], dtype=torch.float64))
             points = _PUBLISHED[len(stage)](self.kind, self.variant, s)
@@ -140,7 +138,7 @@ class Heun(Rule):
         boundaries = grid.between(path, 1.0, end, steps)
         clean = path.sigma(boundaries[-1:]).item() == 0.0
         times = boundaries.tolist()
-        stages = [(a, b) for a, b in zip(times[:-1], times[1:], strict=True)]
+        stages = list(itertools.pairwise(times))
         return Layout(boundaries, tuple([*stages[:-1], stages[-1][:1]] if clean else stages))
 
     def moves(self, path: GaussianPath, layout: Layout) -> list[Move]:

@@ -1,1 +1,5 @@
 """Undirected graphs and molecules."""
+
+from scorefield.domains.graphs.domain import GraphDomain
+
+__all__ = ["GraphDomain"]

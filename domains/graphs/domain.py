@@ -1,0 +1,127 @@
+"""The graph domain as the core sees it: molecules and generic graphs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from scorefield.core.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from scorefield.core.domain import Samples, Tables
+    from scorefield.core.state import State
+
+__all__ = ["GraphDomain"]
+
+
+class GraphDomain:
+    """Undirected graphs; with an atom table in a run's tables, molecules.
+
+    Sampling draws node counts from the training histogram. `num_nodes` as a condition fixes them.
+    """
+
+    name = "graphs"
+    description = "molecules and undirected graphs (GDSS)"
+    conditions = ("num_nodes",)
+
+    def samples_type(self, tables: Tables) -> type[Samples]:
+        """`Molecules` or `Graphs`."""
+        if _molecular(tables):
+            from scorefield.domains.graphs.molecules import Molecules
+
+            return Molecules
+        from scorefield.domains.graphs.graph_samples import Graphs
+
+        return Graphs
+
+    def suffixes(self, tables: Tables) -> tuple[str, ...]:
+        """What `sample --out` can write."""
+        if _molecular(tables):
+            from scorefield.domains.graphs.formats import SUFFIXES
+
+            return SUFFIXES
+        from scorefield.domains.graphs.graph_samples import GRAPH_SUFFIXES
+
+        return GRAPH_SUFFIXES
+
+    def draw(
+        self, num: int, tables: Tables, generator: torch.Generator, condition: Mapping[str, Any] | None = None
+    ) -> dict[str, Tensor]:
+        """Node counts, int64 `[num]`.
+
+        Raises:
+            InputError: a condition that is unknown, or a node count outside the training range.
+        """
+        import torch
+
+        counts = {int(size): weight for size, weight in tables["node_counts"].items()}
+        given = dict(condition or {})
+        fixed = given.pop("num_nodes", None)
+        if given:
+            raise InputError(f"unknown condition {min(given)!r}", mend="graphs take num_nodes")
+        sizes = torch.tensor(sorted(counts))
+        if fixed is not None:
+            return {"num_nodes": torch.full((num,), _node_count(fixed, int(sizes[-1])))}
+        weights = torch.tensor([float(counts[int(size)]) for size in sizes], dtype=torch.float64)
+        return {"num_nodes": sizes[torch.multinomial(weights, num, replacement=True, generator=generator)]}
+
+    def order(self, drawn: Mapping[str, Tensor]) -> Tensor:
+        """Rows by node count."""
+        return drawn["num_nodes"].argsort(stable=True)
+
+    def frame(self, drawn: Mapping[str, Tensor], sizes: Mapping[str, int], tables: Tables) -> State:
+        """Zeros with the masks of these node counts, padded to the largest of them."""
+        import torch
+
+        from scorefield.core.state import State
+
+        counts = drawn["num_nodes"]
+        nodes = int(counts.max())
+        mask = torch.arange(nodes) < counts[:, None]
+        shape = (len(counts), nodes)
+        zeros = {"x": torch.zeros(*shape, sizes["features"]), "adj": torch.zeros(*shape, nodes)}
+        return State(zeros, {"mask": mask})
+
+    def pad(self, state: State, sizes: Mapping[str, int]) -> State:
+        """Pad to `max_nodes` nodes."""
+        from torch.nn.functional import pad
+
+        from scorefield.core.state import State
+
+        more = sizes["max_nodes"] - state["x"].shape[1]
+        components = {"x": pad(state["x"], (0, 0, 0, more)), "adj": pad(state["adj"], (0, more, 0, more))}
+        return State(components, {"mask": pad(state.masks["mask"], (0, more))})
+
+    def decode(self, state: State, tables: Tables) -> Samples:
+        """Quantise, and build molecules or graphs."""
+        if not _molecular(tables):
+            from scorefield.domains.graphs.graph_samples import Graphs
+
+            return Graphs.from_state(state)
+        from scorefield.domains.graphs.chemistry.atoms import AtomTable
+        from scorefield.domains.graphs.chemistry.decode import decode_tensors
+
+        return decode_tensors(state["x"], state["adj"], state.masks["mask"], AtomTable(tuple(tables["atoms"])))
+
+    def statistics_table(self) -> list[tuple[str, str]]:
+        """Names and descriptions of what `compare` computes."""
+        from scorefield.domains.graphs.statistics import STATISTICS
+
+        return [(entry.name, entry.description) for entry in STATISTICS]
+
+
+def _molecular(tables: Tables) -> bool:
+    return tables.get("kind") == "molecules"
+
+
+def _node_count(value: Any, largest: int) -> int:
+    try:
+        count = int(value)
+    except (TypeError, ValueError):
+        raise InputError(f"num_nodes = {value!r} is no number") from None
+    if not 1 <= count <= largest:
+        raise InputError(f"num_nodes = {count}", mend=f"this run was trained on graphs of 1 to {largest} nodes")
+    return count
