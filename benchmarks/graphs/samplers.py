@@ -1,0 +1,111 @@
+"""Evaluations against quality for one molecule run: which sampler gives what for how many network calls.
+
+    python benchmarks/graphs/samplers.py runs/qm9 --test qm9_test.smi --num 2000 --out samplers.json [--only published ...]
+
+Prints a table with 95 % intervals; finished rows are kept in the output file, so that a stopped run continues.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import scorefield as sf
+from scorefield.core.files import atomic
+from scorefield.core.statistics.table import Row
+from scorefield.domains.graphs.formats import read_molecules
+from scorefield.domains.graphs.statistics.comparing import compare_molecules
+from scorefield.domains.graphs.statistics.population import MoleculePopulation
+
+STATISTICS = ("valid_ref", "valid_strict", "unique", "nspdk", "fcd")
+
+Entry = tuple[str, int, dict[str, Any]]
+
+
+def _pc(steps: int, snr: float, scale: float, **more: Any) -> Entry:
+    return ("pc", steps, {"snr": snr, "scale": scale, "end": 1e-4, **more})
+
+
+SAMPLERS: dict[str, Entry] = {
+    "published": _pc(1000, 0.2, 0.7, predictor="reverse", published=True, norms="batch", final="none"),
+    "published-100": _pc(100, 0.2, 0.7, predictor="reverse", published=True, norms="batch", final="none"),
+    "published-25": _pc(25, 0.2, 0.7, predictor="reverse", published=True, norms="batch", final="none"),
+    "s4-1000": ("s4", 1000, {"snr": 0.2, "scale": 0.7, "norms": "batch"}),
+    "s4-51": ("s4", 51, {"snr": 0.4, "scale": 0.7}),
+    "pc-100": _pc(100, 0.3, 0.7),
+    "pc-50": _pc(50, 0.3, 0.7),
+    "pc-25": _pc(25, 0.4, 0.7),
+    "pc-25-batch": _pc(25, 0.4, 0.7, norms="batch"),
+    "pc-25-snr0.5": _pc(25, 0.5, 0.6),
+    "pc-25-snr0.5-scale0.7": _pc(25, 0.5, 0.7),
+    "pc-25-snr0.45-scale0.8": _pc(25, 0.45, 0.8),
+    "pc-17-two-corrections": _pc(17, 0.3, 0.7, corrector_steps=2),
+    "pc-12": _pc(12, 0.5, 0.7),
+    "pc-6": _pc(6, 0.6, 0.7),
+    "pc-25-ancestral": _pc(25, 0.4, 0.7, predictor="ancestral"),
+    "pc-25-uniform": _pc(25, 0.4, 0.7, grid="uniform"),
+    "ddim-51": ("ddim", 50, {"end": 1e-4, "final": "denoise"}),
+    "dpmpp-2m-51": ("dpmpp-2m", 50, {"end": 1e-4, "final": "denoise"}),
+    "unipc-51": ("unipc", 50, {"end": 1e-4, "final": "denoise"}),
+    "heun-51": ("heun", 25, {"end": 1e-4, "final": "denoise"}),
+    "dpmpp-2m-sde-51": ("dpmpp-2m-sde", 50, {"end": 1e-4, "final": "denoise"}),
+    "dpmpp-2m-sde-201": ("dpmpp-2m-sde", 200, {"end": 1e-4, "final": "denoise"}),
+}
+
+
+def measure(model: sf.Model, entry: Entry, num: int, seed: int, test: MoleculePopulation) -> dict[str, Any]:
+    """Sample and compare; CPU seconds and evaluations are of the sampling."""
+    solver, steps, arguments = entry
+    generator = model.generator(solver, steps, seed, weights="raw", arguments=arguments)
+    evaluations = generator.chunk(0, 1, torch.device("cpu")).evaluations
+    begin = time.process_time()
+    molecules = model.sample(num, solver, steps=steps, seed=seed, weights="raw", device="cpu", **arguments)
+    seconds = time.process_time() - begin
+    generated = MoleculePopulation(molecules, activations=test.activations)
+    rows = compare_molecules(test, generated, only=STATISTICS, figures=False, seed=seed).rows
+    return {"evaluations": evaluations, "seconds": seconds, **{row.name: _numbers(row) for row in rows}}
+
+
+def _numbers(row: Row) -> list[float | None]:
+    return [row.value, row.low, row.high, row.floor]
+
+
+def _cell(numbers: list[float | None]) -> str:
+    value, low, high, _ = numbers
+    if value is None:
+        return "-"
+    return f"{value:.4g}" if low is None or high is None else f"{value:.4g} [{low:.4g}, {high:.4g}]"
+
+
+def main() -> None:
+    """Run what is missing and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run")
+    parser.add_argument("--test", type=Path, required=True)
+    parser.add_argument("--num", type=int, default=2000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=Path("samplers.json"))
+    parser.add_argument("--only", nargs="*", default=list(SAMPLERS))
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    done: dict[str, Any] = json.loads(options.out.read_text()) if options.out.exists() else {}
+    model, test = sf.load(options.run), MoleculePopulation(read_molecules(options.test))
+    print("| sampler | evaluations | CPU s | " + " | ".join(STATISTICS) + " |", flush=True)
+    print("|---|---|---|" + "---|" * len(STATISTICS), flush=True)
+    for name in options.only:
+        if name not in done:
+            done[name] = measure(model, SAMPLERS[name], options.num, options.seed, test)
+            with atomic(options.out) as temporary:
+                temporary.write_text(json.dumps(done, indent=1))
+        row = done[name]
+        cells = [_cell(row[statistic]) for statistic in STATISTICS]
+        print(f"| {name} | {row['evaluations']} | {row['seconds']:.0f} | " + " | ".join(cells) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
