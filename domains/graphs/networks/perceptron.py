@@ -1,0 +1,103 @@
+"""The multilayer perceptrons of GDSS, on rows (nodes) and on columns (packed pairs)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+__all__ = ["Perceptron", "elu_", "map_columns"]
+
+
+class Perceptron(nn.Module):
+    """`depth` linear maps with ELU between them and nothing after the last.
+
+    The parameters are named `linears.0` ... as published, or `linear` when there is one map only.
+
+    Args:
+        depth: number of linear maps, at least 1.
+        width_in: width of the input.
+        width_hidden: width between the maps.
+        width_out: width of the output.
+    """
+
+    def __init__(self, depth: int, width_in: int, width_hidden: int, width_out: int) -> None:
+        super().__init__()
+        widths = [width_in, *[width_hidden] * (depth - 1), width_out]
+        linears = [nn.Linear(m, n) for m, n in zip(widths, widths[1:], strict=False)]
+        if depth == 1:
+            self.linear = linears[0]
+        else:
+            self.linears = nn.ModuleList(linears)
+
+    @property
+    def maps(self) -> Sequence[nn.Linear]:
+        """The linear maps in order."""
+        if hasattr(self, "linear"):
+            return [self.linear]
+        return [m for m in self.linears if isinstance(m, nn.Linear)]
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Map rows, (..., width_in) -> (..., width_out)."""
+        first, *others = self.maps
+        rows = first(rows)
+        for linear in others:
+            rows = linear(elu_(rows))
+        return rows
+
+    def fold(self, first_scale: Tensor | None = None, last_scale: float = 1.0) -> list[Tensor]:
+        """The maps as matrices for columns that end in a row of ones, biases as last columns.
+
+        All but the last matrix keep the row of ones, which ELU leaves as it is: so there is neither a bias to
+        add nor a sum over all columns in the derivative.
+
+        Args:
+            first_scale: (width_in,) factor of each input row, taken into the first matrix.
+            last_scale: factor of the output, taken into the last matrix.
+        """
+        matrices = []
+        for step, linear in enumerate(self.maps):
+            weight = linear.weight if step or first_scale is None else linear.weight * first_scale
+            matrices.append(torch.cat([weight, linear.bias[:, None]], 1))
+        for step, matrix in enumerate(matrices[:-1]):
+            keep = functional.pad(matrix.new_ones(1, 1), (matrix.shape[1] - 1, 0))
+            matrices[step] = torch.cat([matrix, keep])
+        matrices[-1] = matrices[-1] * last_scale
+        return matrices
+
+
+def map_columns(columns: Tensor, matrices: Sequence[Tensor]) -> Tensor:
+    """Apply a folded perceptron, (width_in + 1, n) with a last row of ones -> (width_out, n)."""
+    for matrix in matrices[:-1]:
+        columns = elu_(torch.mm(matrix, columns))
+    return torch.mm(matrices[-1], columns)
+
+
+def elu_(x: Tensor) -> Tensor:
+    """ELU in place, max(x, exp(min(x, 0)) - 1); `x` must not be needed by the operation that made it.
+
+    On CPU the library's kernel spends its time in expm1, whose relative accuracy near zero is lost anyway in
+    the sum that follows.
+    """
+    if x.device.type != "cpu" or torch.compiler.is_compiling():
+        return functional.elu(x, inplace=True)
+    result: Tensor = _ELU.apply(x)
+    return result
+
+
+class _ELU(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.mark_dirty(x)
+        torch.maximum(x, x.clamp(max=0).exp_().sub_(1), out=x)
+        ctx.save_for_backward(x)
+        return x
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        (y,) = ctx.saved_tensors
+        slope: Tensor = torch.ops.aten.elu_backward(grads[0], 1.0, 1.0, 1.0, True, y)
+        return slope
