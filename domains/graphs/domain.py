@@ -8,11 +8,16 @@ from typing import TYPE_CHECKING, Any
 from scorefield.core.errors import InputError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import torch
     from torch import Tensor
 
     from scorefield.core.domain import Samples, Tables
+    from scorefield.core.runs import Run
     from scorefield.core.state import State
+    from scorefield.core.statistics.table import Comparison
+    from scorefield.domains.graphs.statistics import MoleculePopulation
 
 __all__ = ["GraphDomain"]
 
@@ -111,6 +116,36 @@ class GraphDomain:
         from scorefield.domains.graphs.statistics import STATISTICS
 
         return [(entry.name, entry.description) for entry in STATISTICS]
+
+    def recognises(self, path: Path) -> bool:
+        """Whether a file with this name holds molecules."""
+        from scorefield.domains.graphs.statistics.sources import recognises
+
+        return recognises(path)
+
+    def read(self, path: Path) -> MoleculePopulation:
+        """The molecules of a file that `compare` takes."""
+        from scorefield.domains.graphs.statistics.sources import read_population
+
+        return read_population(path)
+
+    def population(self, samples: Any, *, progress: bool = False) -> MoleculePopulation:
+        """Molecules, SMILES or what `read` gave, with features that are computed once."""
+        from scorefield.domains.graphs.statistics.sources import population
+
+        return population(samples, progress=progress)
+
+    def reference(self, run: Run) -> tuple[MoleculePopulation, MoleculePopulation]:
+        """The test split and the training set of a run."""
+        from scorefield.domains.graphs.statistics.sources import reference
+
+        return reference(run)
+
+    def compare(self, real: Any, generated: Any, train: Any = None, **options: Any) -> Comparison:
+        """Statistics of molecules; the options are those of `compare_molecules`."""
+        from scorefield.domains.graphs.statistics import compare_molecules
+
+        return compare_molecules(real, generated, train, **options)
 
 
 def _molecular(tables: Tables) -> bool:
