@@ -172,7 +172,7 @@ class ScoreModule(LightningModule):
         """
         if not bool(torch.isfinite(torch.as_tensor(self._loss_sum))):
             what = f"the loss is no longer finite in epoch {self.current_epoch}"
-            raise InputError(what, mend="lower model.lr or model.clip; checkpoints/last.ckpt is from before")
+            raise InputError(what, mend="lower model.lr or model.clip")
         self._loss_sum = 0.0
 
     def on_validation_epoch_start(self) -> None:

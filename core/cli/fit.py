@@ -7,7 +7,7 @@ command. Keys are checked first, by name; jsonargparse then checks and converts 
 from __future__ import annotations
 
 import re
-from argparse import ArgumentError
+from argparse import ArgumentError, RawDescriptionHelpFormatter
 from argparse import ArgumentParser as PlainParser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -84,13 +84,21 @@ class _RaisingParser(PlainParser):
 
 def _full_parser() -> ArgumentParser:
     """The parser that knows every argument, for help and values."""
-    from jsonargparse import ArgumentParser
+    from jsonargparse import ArgumentParser, DefaultHelpFormatter
     from lightning.pytorch import LightningDataModule, Trainer
 
     from scorefield.core.module import ScoreModule
 
+    class Help(DefaultHelpFormatter, RawDescriptionHelpFormatter):
+        """Leaves the examples as they stand."""
+
     parser = ArgumentParser(
-        prog="scorefield fit", description="Train a configuration.", epilog=EXAMPLES, exit_on_error=False
+        prog="scorefield fit",
+        usage="scorefield fit --config NAME_OR_FILE [--out RUN] [--any.argument=VALUE ...]",
+        description="Train a model from a configuration.",
+        epilog=EXAMPLES,
+        formatter_class=Help,
+        exit_on_error=False,
     )
     for option, text in _OWN.items():
         parser.add_argument(option, action="config" if option == "--config" else None, help=text)

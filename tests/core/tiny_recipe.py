@@ -60,3 +60,27 @@ class Tiny:
             "adj": Component(VE(0.1, 1.0), SymmetricAdjacency(), "score"),
         }
         return System(components, TinyNetwork(sizes["features"], self.width))
+
+
+FEATURES, NODES = 3, 6
+
+
+def tiny_system(seed: int = 0) -> System:
+    """The system with reproducible weights."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Tiny().build({"features": FEATURES, "max_nodes": NODES})
+
+
+def tiny_batch(count: int, seed: int = 0) -> dict[str, Tensor]:
+    """Random graphs of two to six nodes."""
+    draw = torch.Generator().manual_seed(seed)
+    mask = torch.arange(NODES) < torch.randint(2, NODES + 1, (count, 1), generator=draw)
+    kinds = torch.randint(0, FEATURES, (count, NODES), generator=draw)
+    upper = torch.randint(0, 2, (count, NODES, NODES), generator=draw).triu(1)
+    pairs = mask[:, :, None] & mask[:, None, :]
+    return {
+        "x": nn.functional.one_hot(kinds, FEATURES) * mask[..., None].float(),
+        "adj": (upper + upper.transpose(1, 2)) * pairs.float(),
+        "mask": mask,
+    }
