@@ -150,16 +150,12 @@ class Model:
         generator = self.generator(
             solver, steps, seed, weights, precision, tile_size, conditions, solver_arguments
         )  # fmt: skip
-        where = torch.device(choose_device(device))
-        states, parts = [], []
-        with SampleBar(progress) as bar:
-            bar.start(num)
-            for number, size in chunk_sizes(num, chunk_size).items():
-                state, _ = generator.states(number, size, where, bar.within(size))
-                states.append(state)
-                if decode:  # chunk by chunk, as the command does
-                    parts.append(generator.decode(state))
-        return _with_state(generator.samples_type().concatenate(parts), join(states)) if decode else join(states)
+        parts = _chunks(generator, num, chunk_size, choose_device(device), decode, progress)
+        state = join([state for state, _ in parts])
+        if not decode:
+            return state
+        samples = generator.samples_type().concatenate([samples for _, samples in parts if samples is not None])
+        return _with_state(samples, state)
 
     def score(
         self, values: Mapping[str, Any] | State, t: Tensor | float, weights: Which | None = None
@@ -175,15 +171,32 @@ class Model:
             The score by component, shaped like the components; gradients flow to `values`.
 
         Raises:
-            InputError: a component is missing, or a time is outside [0, 1] or has no score.
+            InputError: a component is missing, or times do not fit or are outside [0, 1], or have no score.
         """
         system = self.system(weights)
         state = system.state(values)
-        state = state.to(dtype=torch.get_default_dtype() if not state.dtype.is_floating_point else None)
-        times = torch.as_tensor(t, dtype=state.dtype, device=state.device).expand(len(state))
+        times = torch.as_tensor(t, dtype=state.dtype, device=state.device)
+        if times.ndim and times.shape != (len(state),):
+            raise InputError(
+                f"{times.numel()} times for {len(state)} rows", mend="give one for each row, or one for all"
+            )
+        times = times.expand(len(state))
         if bool(((times < 0) | (times > 1) | times.isnan()).any()):
             raise InputError("a time lies outside [0, 1]", mend="0 is the data, 1 the noise")
         return system.to(state.device).score(state, times)
+
+
+def _chunks(
+    generator: Diffusion, num: int, chunk_size: int, device: str, decode: bool, progress: bool
+) -> list[tuple[State, Samples | None]]:
+    """State and objects of every chunk; decoded chunk by chunk, as the command does."""
+    parts: list[tuple[State, Samples | None]] = []
+    with SampleBar(progress) as bar:
+        bar.start(num)
+        for number, size in chunk_sizes(num, chunk_size).items():
+            state, _ = generator.states(number, size, torch.device(device), bar.within(size))
+            parts.append((state, generator.decode(state) if decode else None))
+    return parts
 
 
 def _with_state(samples: Samples, state: State) -> Samples:

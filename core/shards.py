@@ -151,7 +151,7 @@ class Shards:
     def read(self, chunk: int) -> Shard | None:
         """The stored chunk; None where it is missing, damaged or of another request."""
         try:
-            with np.load(self.path(chunk), allow_pickle=False) as stored:
+            with self.path(chunk).open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 values = {name: stored[name] for name in stored.files}
             if str(values["request"]) != self._key:
                 return None

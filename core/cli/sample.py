@@ -22,10 +22,11 @@ examples:
   scorefield sample molecules_small --num 100 --out molecules.smi
   scorefield sample runs/qm9_gdss/001 --num 10000 --out molecules.csv --solver unipc --steps 20 --seed 1
   scorefield sample runs/qm9_gdss/001 --num 10000 --out molecules.smi --devices 2
-  torchrun --nnodes 2 --nproc-per-node 4 ... -m scorefield sample RUN --num 1000000 --out molecules.parquet
+  torchrun --nnodes 2 --nproc-per-node 4 ... -m -- scorefield sample RUN --num 1000000 --out molecules.parquet
 
 An interrupted command goes on where it stopped when it is run again. The bytes of FILE depend neither on
-interruptions nor on the number of processes, as long as --threads, the machine type and the settings stay."""
+interruptions nor on the number of processes, as long as --threads, the machine type and the settings stay.
+torchrun needs the `--`, or it takes --num for an option of its own."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
