@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from scorefield.core.errors import InputError
@@ -31,4 +31,5 @@ def atomic(path: str | Path) -> Iterator[Path]:
     except OSError as error:
         raise InputError(f"cannot be written ({error.strerror or error})", file=path) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # where the parent is no folder there is nothing to remove
+            temporary.unlink(missing_ok=True)

@@ -109,7 +109,7 @@ def _read_graphml(content: bytes, path: Path) -> Graphs:
 def _read_edges(content: bytes, path: Path) -> Graphs:
     sizes: dict[int, int] = {}
     edges: dict[int, list[tuple[int, int]]] = {}
-    named = True
+    widths: set[int] = set()
     for row, line in enumerate(content.decode(errors="replace").splitlines(), start=1):
         words = line.replace(",", " ").split()
         try:
@@ -117,26 +117,25 @@ def _read_edges(content: bytes, path: Path) -> Graphs:
                 sizes[int(words[2])] = int(words[4])
             elif words and not words[0].startswith("#"):
                 graph, u, v = map(int, words) if len(words) == 3 else (0, *map(int, words))
-                named = named and len(words) == 3
+                widths.add(len(words))
                 edges.setdefault(graph, []).append((u, v))
         except (ValueError, IndexError) as error:
             raise InputError(
                 f"{line.strip()!r} is not `graph u v`", file=path, place=f"row {row}", mend="use whole numbers"
             ) from error
-    if not named:
-        return _one_graph(edges, path)
+    if len(widths) > 1:
+        raise InputError("mixes lines of two and of three numbers", file=path)
+    if widths == {2}:
+        return _one_graph(edges[0], path)
     numbers = sorted({*sizes, *edges})
     counts = [sizes.get(k, 1 + max((max(pair) for pair in edges.get(k, [])), default=-1)) for k in numbers]
     pairs = [_edges(edges.get(k, []), path, f"graph {k}") for k in numbers]
     return _packed(counts, pairs, path)
 
 
-def _one_graph(edges: dict[int, list[tuple[int, int]]], path: Path) -> Graphs:
-    if list(edges) != [0]:
-        raise InputError("mixes lines of two and of three numbers", file=path)
-    index = {node: position for position, node in enumerate(sorted({node for pair in edges[0] for node in pair}))}
-    pairs = [_edges(((index[u], index[v]) for u, v in edges[0]), path, "graph 0")]
-    return _packed([len(index)], pairs, path)
+def _one_graph(edges: list[tuple[int, int]], path: Path) -> Graphs:
+    index = {node: position for position, node in enumerate(sorted({node for pair in edges for node in pair}))}
+    return _packed([len(index)], [_edges(((index[u], index[v]) for u, v in edges), path, "graph 0")], path)
 
 
 def _edges(pairs: Iterable[tuple[int, int]], path: Path, place: str) -> NDArray[np.int64]:

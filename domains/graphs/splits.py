@@ -31,7 +31,7 @@ def read_index(path: Path, num_rows: int) -> NDArray[np.int64]:
         raise InputError("there is no such file", file=path) from error
     except (OSError, ValueError) as error:
         raise InputError(f"is not a JSON file that can be read ({error})", file=path) from error
-    numbers = content.get("valid_idxs", "") if isinstance(content, dict) else content
+    numbers: Any = content.get("valid_idxs") if isinstance(content, dict) else content
     try:
         index = np.array([int(number) for number in numbers], dtype=np.int64)
     except (TypeError, ValueError) as error:
