@@ -2,12 +2,38 @@
 
 from __future__ import annotations
 
+from importlib.resources import files
 from typing import Literal
 
 from scorefield.domains.graphs.molecule_data import MoleculeData
 from scorefield.domains.graphs.sources import QM9, ZINC250K
 
-__all__ = ["MoleculeData", "QM9Data", "ZINC250kData"]
+__all__ = ["MoleculeData", "MoleculesSmallData", "QM9Data", "ZINC250kData"]
+
+
+class MoleculesSmallData(MoleculeData):
+    """The embedded set: 4,000 molecules of up to seven atoms C, N, O, F, enumerated by this project.
+
+    Args:
+        batch_size: molecules in a training batch, over all processes together.
+        validation_fraction: the share of the training split that is held out.
+        num_workers: processes that load batches.
+        seed: seed of the random splits and of the order of training.
+    """
+
+    def __init__(
+        self, batch_size: int = 128, validation_fraction: float = 0.05, num_workers: int = 0, seed: int = 0
+    ) -> None:
+        path = files("scorefield.data").joinpath("molecules_small.smi.gz")
+        super().__init__(
+            str(path), batch_size=batch_size, validation_fraction=validation_fraction, num_workers=num_workers,
+            seed=seed, encode_workers=1, cache=False,
+        )  # fmt: skip
+
+    def setup(self, stage: str | None = None) -> None:
+        """As for any file; what is recorded does not depend on where the package is installed."""
+        super().setup(stage)
+        self.provenance |= {"name": "molecules_small", "file": "molecules_small", "licence": "Apache-2.0"}
 
 
 class QM9Data(MoleculeData):
