@@ -60,6 +60,10 @@ class Comparing(Protocol):
         """The statistics of two populations."""
         ...
 
+    def statistics_table(self) -> list[tuple[str, str]]:
+        """Name and one line about each statistic, for `list statistics`."""
+        ...
+
 
 def compare(
     real: Source, generated: Source, train: Source | None = None, domain: str | None = None, **options: Any

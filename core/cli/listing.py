@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, cast
 
 from scorefield.core.cli.command import Command
 from scorefield.core.configs import config_summary, packaged_configs
@@ -11,6 +12,9 @@ from scorefield.core.domains import find_domains
 from scorefield.core.errors import InputError
 from scorefield.core.names import unknown
 from scorefield.core.runs import Run, local_runs, packaged_runs
+
+if TYPE_CHECKING:
+    from scorefield.core.comparison import Comparing
 
 __all__ = ["COMMAND"]
 
@@ -78,7 +82,7 @@ def _solvers() -> Rows:
 
 def _statistics() -> Rows:
     for domain, entry in find_domains().items():
-        for name, text in entry.load().statistics_table():
+        for name, text in cast("Comparing", entry.load()).statistics_table():
             yield f"{domain}/{name}", text
 
 
