@@ -5,10 +5,11 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import Literal
 
+from scorefield.domains.graphs.graph_data import GraphData
 from scorefield.domains.graphs.molecule_data import MoleculeData
 from scorefield.domains.graphs.sources import QM9, ZINC250K
 
-__all__ = ["MoleculeData", "MoleculesSmallData", "QM9Data", "ZINC250kData"]
+__all__ = ["GraphData", "MoleculeData", "MoleculesSmallData", "QM9Data", "ZINC250kData"]
 
 
 class MoleculesSmallData(MoleculeData):
