@@ -8,6 +8,7 @@ the same numbers.
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -46,7 +47,7 @@ class Perceptron(nn.Module):
     def __init__(self, depth: int, width_in: int, hidden: int, width_out: int) -> None:
         super().__init__()
         widths = [width_in, *[hidden] * (depth - 1), width_out]
-        self.linears = nn.ModuleList(nn.Linear(m, n) for m, n in zip(widths[:-1], widths[1:], strict=True))
+        self.linears = nn.ModuleList(nn.Linear(m, n) for m, n in pairwise(widths))
 
     def forward(self, x: Tensor) -> Tensor:
         for linear in self.linears[:-1]:
@@ -98,7 +99,7 @@ class PlainX(nn.Module):
     def __init__(self, features: int, depth: int, width: int) -> None:
         super().__init__()
         widths = [features, *[width] * depth]
-        self.layers = nn.ModuleList(Convolution(m, n) for m, n in zip(widths[:-1], widths[1:], strict=True))
+        self.layers = nn.ModuleList(Convolution(m, n) for m, n in pairwise(widths))
         total = features + depth * width
         self.final = Perceptron(3, total, 2 * total, features)
 

@@ -117,7 +117,7 @@ class FoldedLayer:
             x = _node_update(messages, *self.nodes)
         if self.pairs is not None:
             form, perceptron = self.pairs
-            attention = graphs.pairs.pack_heads(_scores(messages, form, self.heads)).tanh_().sum(1)
+            attention = graphs.pairs.attend(_scores(messages, form, self.heads))
             columns = map_columns(torch.cat([attention, columns, graphs.ones]), perceptron)
         return x, columns
 
@@ -181,16 +181,16 @@ def _messages(x: Tensor, matrices: Tensor) -> Tensor:
     """Propagated features with a final one, (channels, batch, nodes, in + 1)."""
     channels, batch, nodes, _ = matrices.shape
     root = inverse_root_degree(matrices)
-    scaled = (root * x).view(channels * batch, nodes, -1)
+    scaled = (root * x).view(channels * batch, nodes, x.shape[2])
     received = torch.bmm(matrices.view(channels * batch, nodes, nodes), scaled)
-    return functional.pad(received.view(channels, batch, nodes, -1) * root, (0, 1), value=1.0)
+    return functional.pad(received.view(channels, batch, nodes, x.shape[2]) * root, (0, 1), value=1.0)
 
 
 def _node_update(messages: Tensor, joined: Tensor, bias: Tensor, last: nn.Linear) -> Tensor:
     """New node features, (batch, nodes, width_out)."""
     channels, batch, nodes, width = messages.shape
     hidden = torch.addbmm(bias, messages.view(channels, batch * nodes, width), joined)
-    return torch.tanh(last(elu_(hidden))).view(batch, nodes, -1)
+    return torch.tanh(last(elu_(hidden))).view(batch, nodes, last.out_features)
 
 
 def _scores(messages: Tensor, form: Tensor, heads: int) -> Tensor:

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from scorefield.core.state import State
+from scorefield.core.system import Network
 from scorefield.domains.graphs.networks.graphs import GraphBatch
 from scorefield.domains.graphs.networks.score import ScoreNetwork
 from scorefield.domains.graphs.networks.tiles import Layout
 
-if TYPE_CHECKING:
-    from scorefield.core.state import State
-
 __all__ = ["GDSSNetwork"]
 
 
-class GDSSNetwork(nn.Module):
+class GDSSNetwork(Network):
     """Node and edge scores of a state with components `x`, `adj` and the mask `mask`.
 
     What depends on the mask alone is kept from one call to the next, for as long as the same mask tensor comes:
@@ -34,7 +33,7 @@ class GDSSNetwork(nn.Module):
         self.adj = adj
         self._layout: Layout | None = None
 
-    def forward(self, state: State, t: Tensor | None = None) -> dict[str, Tensor]:
+    def forward(self, state: State, t: Tensor) -> dict[str, Tensor]:
         """Raw outputs of both networks; neither sees the time.
 
         Args:

@@ -17,6 +17,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from scorefield.domains.graphs.networks.autograd import apply, normal_mode
+
 __all__ = ["Pairs"]
 
 
@@ -64,23 +66,29 @@ class Pairs:
 
     def pack(self, matrices: Tensor) -> Tensor:
         """Sum of both triangles, (channels, batch, nodes, nodes) -> (channels, pairs)."""
-        flat = matrices.reshape(matrices.shape[0], -1)
-        packed: Tensor = _Pack.apply(flat, self.upper, self.lower, self.column)
-        return packed
+        flat = matrices.reshape(matrices.shape[0], self.column.shape[0])
+        return apply(_Pack, flat, self.upper, self.lower, self.column)
 
     def unpack(self, columns: Tensor, diagonal: float) -> Tensor:
         """Symmetric matrices with a constant diagonal, (channels, pairs) -> (channels, batch, nodes, nodes)."""
-        flat: Tensor = _Unpack.apply(columns, self.upper, self.lower, self.column, diagonal)
-        return flat.view(-1, self.batch, self.nodes, self.nodes)
+        flat = apply(_Unpack, columns, self.upper, self.lower, self.column, diagonal)
+        return flat.view(columns.shape[0], self.batch, self.nodes, self.nodes)
 
-    def pack_heads(self, scores: Tensor) -> Tensor:
-        """Both triangles of every head, (channels, batch, nodes, heads, nodes) -> (channels, 2*heads, pairs)."""
-        heads = scores.shape[3]
+    def attend(self, scores: Tensor) -> Tensor:
+        """Sum over heads and both directions of tanh(scores).
+
+        Args:
+            scores: (channels, batch, nodes, heads, nodes).
+
+        Returns:
+            (channels, pairs).
+        """
+        channels, _, _, heads, _ = scores.shape
         if heads not in self._heads:
-            self._heads[heads] = self._head_positions(heads)
-        index, origin = self._heads[heads]
-        taken: Tensor = _Take.apply(scores.reshape(scores.shape[0], -1), index, origin)
-        return taken.view(-1, 2 * heads, self.upper.shape[0])
+            with normal_mode():
+                self._heads[heads] = self._head_positions(heads)
+        taken = apply(_Take, scores.reshape(channels, heads * self.column.shape[0]), *self._heads[heads])
+        return taken.tanh_().view(channels, 2 * heads, self.upper.shape[0]).sum(1)
 
     def _head_positions(self, heads: int) -> tuple[Tensor, Tensor]:
         """Positions in the flattened (batch, nodes, heads, nodes) and, for each of those, where it was taken."""
@@ -115,14 +123,12 @@ class _Pack(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        return _Unpack.apply(grads[0], *ctx.saved_tensors, 0.0), None, None, None
+        return apply(_Unpack, grads[0], *ctx.saved_tensors, 0.0), None, None, None
 
 
 class _Unpack(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any, columns: Tensor, upper: Tensor, lower: Tensor, column: Tensor, diagonal: float
-    ) -> Tensor:
+    def forward(ctx: Any, columns: Tensor, upper: Tensor, lower: Tensor, column: Tensor, diagonal: float) -> Tensor:
         ctx.save_for_backward(upper, lower, column)
         padded = functional.pad(columns, (0, 2))
         if diagonal:
@@ -131,7 +137,7 @@ class _Unpack(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        return _Pack.apply(grads[0], *ctx.saved_tensors), None, None, None, None
+        return apply(_Pack, grads[0], *ctx.saved_tensors), None, None, None, None
 
 
 class _Take(torch.autograd.Function):
@@ -145,7 +151,7 @@ class _Take(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         index, origin = ctx.saved_tensors
-        return _Give.apply(grads[0], index, origin), None, None
+        return apply(_Give, grads[0], index, origin), None, None
 
 
 class _Give(torch.autograd.Function):
@@ -159,4 +165,4 @@ class _Give(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         index, origin = ctx.saved_tensors
-        return _Take.apply(grads[0], index, origin), None, None
+        return apply(_Take, grads[0], index, origin), None, None

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from scorefield.domains.graphs.networks.autograd import apply
 
 __all__ = ["Perceptron", "elu_", "map_columns"]
 
@@ -27,7 +30,7 @@ class Perceptron(nn.Module):
     def __init__(self, depth: int, width_in: int, width_hidden: int, width_out: int) -> None:
         super().__init__()
         widths = [width_in, *[width_hidden] * (depth - 1), width_out]
-        linears = [nn.Linear(m, n) for m, n in zip(widths, widths[1:], strict=False)]
+        linears = [nn.Linear(m, n) for m, n in pairwise(widths)]
         if depth == 1:
             self.linear = linears[0]
         else:
@@ -43,10 +46,10 @@ class Perceptron(nn.Module):
     def forward(self, rows: Tensor) -> Tensor:
         """Map rows, (..., width_in) -> (..., width_out)."""
         first, *others = self.maps
-        rows = first(rows)
+        flat: Tensor = first(rows.reshape(-1, rows.shape[-1]))
         for linear in others:
-            rows = linear(elu_(rows))
-        return rows
+            flat = linear(elu_(flat))
+        return flat.view(*rows.shape[:-1], flat.shape[-1])
 
     def fold(self, first_scale: Tensor | None = None, last_scale: float = 1.0) -> list[Tensor]:
         """The maps as matrices for columns that end in a row of ones, biases as last columns.
@@ -58,15 +61,15 @@ class Perceptron(nn.Module):
             first_scale: (width_in,) factor of each input row, taken into the first matrix.
             last_scale: factor of the output, taken into the last matrix.
         """
+        *hidden, last = self.maps
+        scales: list[Tensor | float] = [1.0 if first_scale is None else first_scale, *[1.0] * len(hidden)]
         matrices = []
-        for step, linear in enumerate(self.maps):
-            weight = linear.weight if step or first_scale is None else linear.weight * first_scale
-            matrices.append(torch.cat([weight, linear.bias[:, None]], 1))
-        for step, matrix in enumerate(matrices[:-1]):
-            keep = functional.pad(matrix.new_ones(1, 1), (matrix.shape[1] - 1, 0))
-            matrices[step] = torch.cat([matrix, keep])
-        matrices[-1] = matrices[-1] * last_scale
-        return matrices
+        for linear, scale in zip(hidden, scales, strict=False):
+            affine = torch.cat([linear.weight * scale, linear.bias[:, None]], 1)
+            keep = functional.pad(affine.new_ones(1, 1), (linear.in_features, 0))
+            matrices.append(torch.cat([affine, keep]))
+        weight = last.weight * (scales[len(hidden)] * last_scale)
+        return [*matrices, torch.cat([weight, last.bias[:, None] * last_scale], 1)]
 
 
 def map_columns(columns: Tensor, matrices: Sequence[Tensor]) -> Tensor:
@@ -84,8 +87,7 @@ def elu_(x: Tensor) -> Tensor:
     """
     if x.device.type != "cpu" or torch.compiler.is_compiling():
         return functional.elu(x, inplace=True)
-    result: Tensor = _ELU.apply(x)
-    return result
+    return apply(_ELU, x)
 
 
 class _ELU(torch.autograd.Function):

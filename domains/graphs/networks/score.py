@@ -7,6 +7,7 @@ the paths know. Parameter names and counts are the published ones.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -64,9 +65,7 @@ class ScoreNetworkX(ScoreNetwork):
     def __init__(self, features: int, depth: int = 2, width: int = 16) -> None:
         super().__init__()
         widths = [features, *[width] * depth]
-        self.layers = nn.ModuleList(
-            GraphConvolution(m, n) for m, n in zip(widths[:-1], widths[1:], strict=True)
-        )
+        self.layers = nn.ModuleList(GraphConvolution(m, n) for m, n in pairwise(widths))
         total = features + depth * width
         self.final = Perceptron(3, total, 2 * total, features)
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from scorefield.domains.graphs.networks.autograd import normal_mode
 from scorefield.domains.graphs.networks.pairs import Pairs
 
 __all__ = ["Layout", "Tile"]
@@ -62,9 +63,14 @@ class Layout:
     @classmethod
     def of(cls, mask: Tensor) -> Layout:
         """Lay out a batch by its mask (batch, nodes)."""
-        real = mask.bool()
         if torch.compiler.is_compiling():
+            real = mask.bool()
             return cls(mask, None, [Tile(None, real, Pairs.of(real, static=True))], None)
+        with normal_mode():
+            return cls._of(mask, mask.to(torch.bool, copy=True))
+
+    @classmethod
+    def _of(cls, mask: Tensor, real: Tensor) -> Layout:
         version = None if mask.is_inference() else mask._version
         if mask.device.type != "cpu" or not real.any():
             return cls(mask, version, [Tile(None, real, Pairs.of(real))], None)
