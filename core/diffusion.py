@@ -59,7 +59,7 @@ class Settings:
     seed: int = 0
     weights: Which = "raw"
     precision: Precision = "32-true"
-    tile_size: int = 128
+    tile_size: int = 256
     conditions: dict[str, Any] = field(default_factory=dict)
 
 

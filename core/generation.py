@@ -194,6 +194,8 @@ class _Missing(pl.LightningDataModule):
     def __init__(self, shards: Shards, sizes: dict[int, int], overwrite: bool, bar: SampleBar) -> None:
         super().__init__()
         self._shards, self._sizes, self._overwrite, self._bar = shards, sizes, overwrite, bar
+        # A process has nothing to do where fewer chunks are missing than there are processes.
+        self.allow_zero_length_dataloader_with_multiple_devices = True
 
     def predict_dataloader(self) -> DataLoader[Chunk]:
         """Every n-th missing chunk."""
@@ -223,9 +225,6 @@ def _only(batch: list[Chunk]) -> Chunk:
 
 class _Shell(pl.LightningModule):
     """Hands chunk numbers to the generator."""
-
-    # A process may have nothing to do where fewer chunks are missing than there are processes.
-    allow_zero_length_dataloader_with_multiple_devices = True
 
     def __init__(self, generator: Generator, bar: SampleBar) -> None:
         super().__init__()

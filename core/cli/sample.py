@@ -51,7 +51,7 @@ def _add_sampler(parser: ArgumentParser) -> None:
     group.add_argument(
         "--chunk-size", type=int, default=256, help="samples of one random stream (default 256); changes the samples"
     )
-    group.add_argument("--tile-size", type=int, help="rows of one network call (default 128); changes the samples")
+    group.add_argument("--tile-size", type=int, help="rows of one network call (default 256); changes the samples")
 
 
 def _add_machine(parser: ArgumentParser) -> None:

@@ -197,3 +197,15 @@ def test_loading_what_is_no_run(tmp_path):
 def test_a_run_of_a_domain_that_is_not_installed(toy, tmp_path):
     with pytest.raises(InputError, match="unknown domain 'crystals'"):
         scorefield.load(toy.make_run(tmp_path / "run", domain="crystals"))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_a_gpu_gives_the_known_distribution(model, precision):
+    points = model.sample(2000, steps=20, device="cuda", precision=precision)
+    values = points.x[np.arange(5) < points.count[:, None]]
+    assert np.allclose(values.mean(0), [1.0, -2.0], atol=0.05)
+    assert np.allclose(values.std(0), 0.5, atol=0.05)
+    again = model.sample(2000, steps=20, device="cuda", precision=precision)
+    assert (again.x == points.x).all()
