@@ -153,9 +153,7 @@ def load_weights(folder: str | Path, which: Which = "raw") -> dict[str, Tensor]:
     if weights_hash(tensors) != record.weights_hash:
         what = f"the weights are not those that {RECORD_FILE} states (the hash differs)"
         raise InputError(what, file=path, mend="copy the run anew")
-    chosen = {
-        name[len(which) + 1 :]: value for name, value in tensors.items() if name.startswith(f"{which}.")
-    }
+    chosen = {name[len(which) + 1 :]: value for name, value in tensors.items() if name.startswith(f"{which}.")}
     if tensors and not chosen:
         raise InputError(f"holds no {which} weights", file=path, mend="choose others with --weights")
     return chosen
