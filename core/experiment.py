@@ -123,6 +123,8 @@ def read_experiment(path: Path) -> Tree:
     except yaml.MarkedYAMLError as error:
         place = f"line {error.problem_mark.line + 1}" if error.problem_mark else None
         raise InputError(f"not YAML ({error.problem})", file=path, place=place) from error
+    except yaml.YAMLError as error:
+        raise InputError("not YAML", file=path) from error
     if not isinstance(tree, dict):
         raise InputError("not a mapping of keys", file=path, mend=f"give {', '.join(PARTS)}")
     return tree

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence, Sized
 from typing import Any, Protocol
 
 import numpy as np
+import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, DistributedSampler
 
@@ -91,6 +92,7 @@ def batch_loader(
         collate_fn=_as_it_is,
         persistent_workers=num_workers > 0,
         multiprocessing_context="spawn" if num_workers else None,
+        generator=torch.Generator().manual_seed(seed),  # else each epoch draws from the global state
     )
 
 
