@@ -6,6 +6,7 @@ A run folder gets `config.yaml`, `checkpoints/{last,best}.ckpt`, `metrics.csv`, 
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import shutil
@@ -122,10 +123,18 @@ def train(
     except Exception:
         if not resume and _is_first() and not any((folder / kept).exists() for kept in (LAST, "model.json")):
             shutil.rmtree(folder, ignore_errors=True)
+            if out is None:
+                _remove_empty(folder.parent, folder.parent.parent)
         raise
     finally:
         os.environ.pop(_FOLDER, None)
     return folder
+
+
+def _remove_empty(*folders: Path) -> None:
+    for folder in folders:
+        with contextlib.suppress(OSError):  # not empty
+            folder.rmdir()
 
 
 def checked_resume(run: str | Path) -> Path:

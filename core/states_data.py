@@ -161,7 +161,7 @@ def _read(path: str | None) -> dict[str, Any]:
     if path is None:
         raise InputError("no file of states is named", mend="give one with --data.path")
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as stored:
             return dict(stored)
     except FileNotFoundError:
         raise InputError("no such file", file=path) from None
