@@ -206,7 +206,7 @@ def _export(experiment: Experiment, path: Path) -> int:
 def _say_next(folder: Path) -> None:
     from lightning.pytorch.utilities import rank_zero_only
 
-    if rank_zero_only.rank == 0:
+    if getattr(rank_zero_only, "rank", 0) == 0:
         print(f"trained {folder}; next: scorefield sample {folder} --num 1000 --out FILE")
 
 

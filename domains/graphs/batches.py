@@ -13,7 +13,7 @@ from scorefield.core.loading import Batch, EpochSampler
 from scorefield.core.loading import batch_loader as state_loader
 from scorefield.domains.graphs.packed import PackedGraphs
 
-__all__ = ["EpochSampler", "StateDataset", "one_hot", "state_loader"]
+__all__ = ["Batch", "EpochSampler", "StateDataset", "one_hot", "state_loader"]
 
 
 def one_hot(types: NDArray[np.uint8], features: int) -> NDArray[np.uint8]:
