@@ -130,7 +130,7 @@ def test_three_published_steps_by_the_module(folder: Path, tag: str, tmp_path: P
         enable_model_summary=False, log_every_n_steps=1,
     )  # fmt: skip
     trainer.fit(module, datamodule=OneBatch({"x": stored["x0"], "adj": stored["adj0"], "mask": mask}))
-    logged = list(csv.DictReader(metrics.path.open()))
+    logged = list(csv.DictReader(metrics.path.read_text().splitlines()))
     for step, row in enumerate(logged):
         for column, name in enumerate(("x", "adj")):
             assert float(row[f"train_loss_{name}"]) == pytest.approx(stored["losses"][step, column].item(), rel=1e-3)
