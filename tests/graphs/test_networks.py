@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from scorefield.core.state import State
-from scorefield.domains.graphs.networks import GDSSNetwork, ScoreNetworkA, ScoreNetworkX, ScoreNetworkXGMH, tiles
+from scorefield.domains.graphs.networks import GDSSNetwork, ScoreNetworkA, ScoreNetworkX, ScoreNetworkXGMH, blocks
 from scorefield.domains.graphs.networks.graphs import GraphBatch
 from scorefield.domains.graphs.networks.pairs import Pairs
 from scorefield.domains.graphs.networks.score import ScoreNetwork
@@ -232,8 +232,8 @@ def test_graphs_without_pairs(sizes: list[int]) -> None:
 
 
 @pytest.mark.parametrize("entries", [1, 30, 80, 10_000])
-def test_tiles_change_nothing(entries: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tiles, "TILE_ENTRIES", entries)
+def test_blocks_change_nothing(entries: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks, "BLOCK_ENTRIES", entries)
     network = GDSSNetwork(small("x"), small("a"))
     x, adj, mask = batch([6, 0, 3, 6, 1, 4, 2], nodes=8)
     x.requires_grad_()
@@ -247,11 +247,15 @@ def test_tiles_change_nothing(entries: int, monkeypatch: pytest.MonkeyPatch) -> 
 def test_static_pairs_give_the_same() -> None:
     network = small("a")
     x, adj, mask = batch([4, 2, 0], nodes=4)
-    outs = []
+    x.requires_grad_()
+    results = []
     for static in (False, True):
-        pairs = Pairs.of(mask, static)
-        outs.append(network.fold()(GraphBatch.prepare(x, adj, mask, pairs, 2)))
-    torch.testing.assert_close(*outs)
+        graphs = GraphBatch.prepare(x, adj, mask, Pairs.of(mask, static), 2)
+        out = network.fold()(graphs)
+        trainable = [p for p in network.parameters() if p.requires_grad]
+        results.append([out, *torch.autograd.grad(out.square().sum(), [x, *trainable])])
+    for found, wanted in zip(*results, strict=True):
+        torch.testing.assert_close(found, wanted)
 
 
 def test_the_layout_is_kept_for_the_same_mask_only() -> None:
@@ -352,6 +356,7 @@ def test_sizes_that_cannot_be() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the compiler trips over itself
 def test_compiled_network_agrees() -> None:
     network = GDSSNetwork(small("x"), small("a")).float()
     x, adj, mask = batch([5, 3, 1], nodes=5)

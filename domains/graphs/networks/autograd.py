@@ -19,4 +19,6 @@ def apply(function: type[torch.autograd.Function], *arguments: Any) -> Tensor:
 
 def normal_mode() -> AbstractContextManager[Any]:
     """Where tensors that are kept are made: those of inference mode could never take part in a derivative."""
-    return torch.inference_mode(False) if torch.is_inference_mode_enabled() else nullcontext()
+    if torch.compiler.is_compiling() or not torch.is_inference_mode_enabled():
+        return nullcontext()
+    return torch.inference_mode(False)

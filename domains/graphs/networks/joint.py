@@ -9,9 +9,9 @@ from torch import Tensor
 
 from scorefield.core.state import State
 from scorefield.core.system import Network
+from scorefield.domains.graphs.networks.blocks import Layout
 from scorefield.domains.graphs.networks.graphs import GraphBatch
 from scorefield.domains.graphs.networks.score import ScoreNetwork
-from scorefield.domains.graphs.networks.tiles import Layout
 
 __all__ = ["GDSSNetwork"]
 
@@ -48,8 +48,8 @@ class GDSSNetwork(Network):
         count = max(self.x.num_powers, self.adj.num_powers)
         nodes, edges = self.x.fold(), self.adj.fold()
         parts_x, parts_adj = [], []
-        for tile in layout.tiles:
-            graphs = GraphBatch.prepare(*tile.crop(x, adj), tile.mask, tile.pairs, count)
+        for block in layout.blocks:
+            graphs = GraphBatch.prepare(*block.crop(x, adj), block.mask, block.pairs, count)
             parts_x.append(nodes(graphs).to(x.dtype))
             parts_adj.append(edges(graphs).to(adj.dtype))
         return {"x": layout.join_nodes(parts_x), "adj": layout.join_edges(parts_adj)}

@@ -33,6 +33,7 @@ class Pairs:
         lower: (pairs,) position of entry (j, i).
         column: (B*N*N,) for each matrix entry its column; `pairs` where the entry is zero by
             definition (padding), `pairs + 1` on the diagonal.
+        absent: (pairs,) True for columns of padded pairs, where there are such columns.
     """
 
     batch: int
@@ -40,6 +41,7 @@ class Pairs:
     upper: Tensor
     lower: Tensor
     column: Tensor
+    absent: Tensor | None = None
     _heads: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
@@ -48,7 +50,7 @@ class Pairs:
 
         Args:
             mask: (batch, nodes) True for real nodes.
-            static: keep the columns of padded pairs too (what they hold is never read), so that all shapes
+            static: keep columns for padded pairs too, though nothing reads them, so that all shapes
                 follow from the mask's shape: no wait for the device, and nothing for a compiler to break on.
         """
         batch, nodes = mask.shape
@@ -62,16 +64,17 @@ class Pairs:
             upper = both.reshape(-1).nonzero().squeeze(1)
         within = upper % (size * size)
         lower = upper - within + within % size * size + within // size
-        return cls(batch, nodes, upper, lower, _columns(both, upper, lower))
+        absent = ~both.reshape(-1)[upper] if static else None
+        return cls(batch, nodes, upper, lower, _columns(both, upper, lower), absent)
 
     def pack(self, matrices: Tensor) -> Tensor:
         """Sum of both triangles, (channels, batch, nodes, nodes) -> (channels, pairs)."""
         flat = matrices.reshape(matrices.shape[0], self.column.shape[0])
-        return apply(_Pack, flat, self.upper, self.lower, self.column)
+        return apply(_Pack, flat, self.upper, self.lower, self.column, self.absent)
 
     def unpack(self, columns: Tensor, diagonal: float) -> Tensor:
         """Symmetric matrices with a constant diagonal, (channels, pairs) -> (channels, batch, nodes, nodes)."""
-        flat = apply(_Unpack, columns, self.upper, self.lower, self.column, diagonal)
+        flat = apply(_Unpack, columns, self.upper, self.lower, self.column, self.absent, diagonal)
         return flat.view(columns.shape[0], self.batch, self.nodes, self.nodes)
 
     def attend(self, scores: Tensor) -> Tensor:
@@ -117,19 +120,28 @@ def _columns(both: Tensor, upper: Tensor, lower: Tensor) -> Tensor:
 
 class _Pack(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, flat: Tensor, upper: Tensor, lower: Tensor, column: Tensor) -> Tensor:
-        ctx.save_for_backward(upper, lower, column)
-        return flat.index_select(1, upper).add_(flat.index_select(1, lower))
+    def forward(ctx: Any, flat: Tensor, upper: Tensor, lower: Tensor, column: Tensor, absent: Tensor | None) -> Tensor:
+        ctx.save_for_backward(upper, lower, column, absent)
+        packed = flat.index_select(1, upper).add_(flat.index_select(1, lower))
+        return packed if absent is None else packed.masked_fill_(absent, 0)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        return apply(_Unpack, grads[0], *ctx.saved_tensors, 0.0), None, None, None
+        return apply(_Unpack, grads[0], *ctx.saved_tensors, 0.0), None, None, None, None
 
 
 class _Unpack(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, columns: Tensor, upper: Tensor, lower: Tensor, column: Tensor, diagonal: float) -> Tensor:
-        ctx.save_for_backward(upper, lower, column)
+    def forward(
+        ctx: Any,
+        columns: Tensor,
+        upper: Tensor,
+        lower: Tensor,
+        column: Tensor,
+        absent: Tensor | None,
+        diagonal: float,
+    ) -> Tensor:
+        ctx.save_for_backward(upper, lower, column, absent)
         padded = functional.pad(columns, (0, 2))
         if diagonal:
             padded[:, -1] = diagonal
@@ -137,7 +149,7 @@ class _Unpack(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        return apply(_Pack, grads[0], *ctx.saved_tensors), None, None, None, None
+        return apply(_Pack, grads[0], *ctx.saved_tensors), None, None, None, None, None
 
 
 class _Take(torch.autograd.Function):

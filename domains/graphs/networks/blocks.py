@@ -1,8 +1,8 @@
-"""How a batch of graphs is cut into tiles of similar size.
+"""How a batch of graphs is cut into blocks of similar size.
 
-On CPU each tile is padded to its own largest graph and is small enough for the processor's cache: dense
+On CPU each block is padded to its own largest graph and is small enough for the processor's cache: dense
 products cost the square of the padded size, and elementwise work is bound by memory. Elsewhere, and where a
-compiler wants fixed shapes, the whole batch is one tile. The results do not depend on it beyond rounding.
+compiler wants fixed shapes, the whole batch is one block. The results do not depend on it beyond rounding.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from torch.nn import functional
 from scorefield.domains.graphs.networks.autograd import normal_mode
 from scorefield.domains.graphs.networks.pairs import Pairs
 
-__all__ = ["Layout", "Tile"]
+__all__ = ["Block", "Layout"]
 
-# Matrix entries (graphs * nodes^2) of a tile: 1.5 MB for the largest intermediate of the published sizes.
-TILE_ENTRIES = 12_000
+# Matrix entries (graphs * nodes^2) of a block: 1.5 MB for the largest intermediate of the published sizes.
+BLOCK_ENTRIES = 12_000
 
 
 @dataclass(frozen=True)
-class Tile:
+class Block:
     """Graphs that are evaluated together.
 
     Attributes:
@@ -37,7 +37,7 @@ class Tile:
     pairs: Pairs
 
     def crop(self, x: Tensor, adj: Tensor) -> tuple[Tensor, Tensor]:
-        """The tile's part of node features and adjacency matrices."""
+        """The block's part of node features and adjacency matrices."""
         if self.rows is None:
             return x, adj
         nodes = self.mask.shape[1]
@@ -46,18 +46,18 @@ class Tile:
 
 @dataclass(frozen=True)
 class Layout:
-    """The tiles of a batch, for one mask.
+    """The blocks of a batch, for one mask.
 
     Attributes:
         mask: the mask as it came.
         version: its version counter then; None where the tensor keeps none.
-        tiles: the tiles.
-        back: (batch,) where each row of the batch lies in the concatenated tiles; None for a single tile as is.
+        blocks: the blocks.
+        back: (batch,) where each row of the batch lies in the concatenated blocks; None for a single block as is.
     """
 
     mask: Tensor
     version: int | None
-    tiles: list[Tile]
+    blocks: list[Block]
     back: Tensor | None
 
     @classmethod
@@ -65,7 +65,7 @@ class Layout:
         """Lay out a batch by its mask (batch, nodes)."""
         if torch.compiler.is_compiling():
             real = mask.bool()
-            return cls(mask, None, [Tile(None, real, Pairs.of(real, static=True))], None)
+            return cls(mask, None, [Block(None, real, Pairs.of(real, static=True))], None)
         with normal_mode():
             return cls._of(mask, mask.to(torch.bool, copy=True))
 
@@ -73,22 +73,22 @@ class Layout:
     def _of(cls, mask: Tensor, real: Tensor) -> Layout:
         version = None if mask.is_inference() else mask._version
         if mask.device.type != "cpu" or not real.any():
-            return cls(mask, version, [Tile(None, real, Pairs.of(real))], None)
+            return cls(mask, version, [Block(None, real, Pairs.of(real))], None)
         position = torch.arange(1, mask.shape[1] + 1)
         extents, order = (real * position).amax(1).sort(stable=True)
-        tiles = []
+        blocks = []
         for part in _cut(extents.clamp(min=1)):
             rows = order[part]
             cropped = real[rows, : int(extents[part][-1].clamp(min=1))]
-            tiles.append(Tile(rows, cropped, Pairs.of(cropped)))
-        return cls(mask, version, tiles, order.argsort())
+            blocks.append(Block(rows, cropped, Pairs.of(cropped)))
+        return cls(mask, version, blocks, order.argsort())
 
     def fits(self, mask: Tensor) -> bool:
         """Whether this is the layout of `mask`: of the same tensor, unchanged."""
         return self.mask is mask and (self.version is None or self.version == mask._version)
 
     def join_nodes(self, parts: list[Tensor]) -> Tensor:
-        """Tiles' (graphs, tile nodes, features) as the batch's (batch, nodes, features)."""
+        """Blocks' (graphs, block nodes, features) as the batch's (batch, nodes, features)."""
         if self.back is None:
             return parts[0]
         nodes = self.mask.shape[1]
@@ -96,7 +96,7 @@ class Layout:
         return torch.cat(whole).index_select(0, self.back)
 
     def join_edges(self, parts: list[Tensor]) -> Tensor:
-        """Tiles' (graphs, tile nodes, tile nodes) as the batch's (batch, nodes, nodes)."""
+        """Blocks' (graphs, block nodes, block nodes) as the batch's (batch, nodes, nodes)."""
         if self.back is None:
             return parts[0]
         nodes = self.mask.shape[1]
@@ -105,8 +105,8 @@ class Layout:
 
 
 def _cut(extents: Tensor) -> list[Tensor]:
-    """Positions of each tile: about equally many matrix entries, at most about TILE_ENTRIES."""
+    """Positions of each block: about equally many matrix entries, at most about BLOCK_ENTRIES."""
     cost = extents.square().cumsum(0)
     total = int(cost[-1])
-    number = (cost - 1) * -(-total // TILE_ENTRIES) // total
-    return [(number == tile).nonzero().squeeze(1) for tile in number.unique().tolist()]
+    number = (cost - 1) * -(-total // BLOCK_ENTRIES) // total
+    return [(number == block).nonzero().squeeze(1) for block in number.unique().tolist()]
