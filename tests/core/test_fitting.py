@@ -192,3 +192,13 @@ def test_a_damaged_checkpoint_is_named(tmp_path):
     with pytest.raises(InputError, match=r"last\.ckpt: damaged"):
         train(experiment, name="run", resume=folder)
     assert (folder / "model.json").is_file()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_a_gpu_trains_as_the_cpu_does(trained, tmp_path, precision):
+    folder = fit(CONFIG, states(), tmp_path / "run", max_epochs=4, accelerator="gpu", precision=precision)
+    tolerance = 1e-3 if precision == "32-true" else 0.05
+    for gpu, cpu in zip(rows(folder), rows(trained), strict=True):
+        assert gpu["val_loss"] == pytest.approx(cpu["val_loss"], rel=tolerance)
