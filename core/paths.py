@@ -127,6 +127,9 @@ class VP(GaussianPath):
         return -torch.expm1(2 * self.log_alpha(t))
 
     def _betas(self, t: Tensor, num_scales: int) -> Tensor:
+        if num_scales <= self.beta_max:
+            what = f"a chain of {num_scales} steps has no entry for beta_max = {self.beta_max:g}"
+            raise InputError(what, mend="give more steps, or num_scales=1000")
         table = torch.linspace(self.beta_min / num_scales, self.beta_max / num_scales, num_scales, dtype=t.dtype)
         return table.to(t.device)[_scale_index(t, num_scales)]
 

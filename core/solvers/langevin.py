@@ -27,7 +27,7 @@ class Langevin:
         steps: moves at each time.
         norms: `sample` takes norms sample by sample, so that results do not depend on a batch's composition;
             `batch` takes their mean over the batch, as published.
-        num_scales: length of the published table behind kappa (1 - beta_i for VP); None stands for the run's steps.
+        num_scales: length of the path's published table behind kappa (1 - beta_i for VP, else 1).
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class Langevin:
         scale: float = 1.0,
         steps: int = 1,
         norms: Literal["sample", "batch"] = "sample",
-        num_scales: int | None = None,
+        num_scales: int = 1000,
     ) -> None:
         if snr <= 0 or steps < 1 or scale < 0:
             raise InputError(
@@ -46,11 +46,10 @@ class Langevin:
             raise InputError(f"norms {norms!r}", mend="give sample or batch")
         self.snr, self.scale, self.steps, self.norms, self.num_scales = snr, scale, steps, norms, num_scales
 
-    def kappas(self, system: System, times: Tensor, steps: int) -> list[dict[str, float]]:
+    def kappas(self, system: System, times: Tensor) -> list[dict[str, float]]:
         """The factor kappa of every component at every evaluation time."""
-        scales = self.num_scales or steps
         table = {
-            name: component.path.langevin_scale(times.clamp(min=0), scales).tolist()
+            name: component.path.langevin_scale(times.clamp(min=0), self.num_scales).tolist()
             for name, component in system.components.items()
         }
         return [{name: values[i] for name, values in table.items()} for i in range(len(times))]

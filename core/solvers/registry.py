@@ -100,7 +100,8 @@ def _pc(
         raise InputError(f"unknown predictor {predictor!r}", mend=f"give one of {', '.join(rules)}")
     if published and predictor not in ("reverse", "euler"):
         raise InputError(f"predictor {predictor!r} has no published grid", mend="leave published out")
-    corrector = Langevin(snr, scale, corrector_steps, norms, num_scales)
+    scales = num_scales or (steps if published else 1000)
+    corrector = Langevin(snr, scale, corrector_steps, norms, max(scales, 1))
     return LinearSolver(rules[predictor](), steps, grid, end, final, corrector, reference)
 
 
@@ -112,7 +113,7 @@ def _s4(
     num_scales: int | None = None,
     end: float = 1e-4,
 ) -> Solver:
-    return SymmetricSplitting(steps, Langevin(snr, scale, 1, norms, num_scales), end)
+    return SymmetricSplitting(steps, Langevin(snr, scale, 1, norms, max(num_scales or steps, 1)), end)
 
 
 _DPM = "Lu et al. 2022, arXiv 2206.00927"
@@ -135,9 +136,9 @@ SOLVERS: dict[str, SolverEntry] = {
     "dpmpp-2m-sde": SolverEntry(_linear(DPMSolverMultistep, order=2, eta=1.0), "data", "1", "1", True, _DPMPP),
     "dpm-2s": SolverEntry(_linear(DPMSolverSinglestep, order=2), "data", "2", "1 (packed)", False, _DPM),
     "dpm-3s": SolverEntry(_linear(DPMSolverSinglestep, order=3), "data", "3", "1 (packed)", False, _DPM),
-    "unipc": SolverEntry(_linear(UniPC), "data", "order + 1", "1", False, "Zhao et al. 2023, arXiv 2302.04867"),
+    "unipc": SolverEntry(_linear(UniPC), "data", "2-4", "1", False, "Zhao et al. 2023, arXiv 2302.04867"),
     "exponential": SolverEntry(
-        _linear(Exponential), "data", "order", "1", False, "this library; includes arXiv 2309.05019"
+        _linear(Exponential), "data", "1-4", "1", False, "this library; includes arXiv 2309.05019"
     ),
     "heun": SolverEntry(_linear(Heun), "noise", "2", "2", False, "Karras et al. 2022, arXiv 2206.00364"),
     "euler-maruyama": SolverEntry(_linear(EulerMaruyama), "score", "1", "1", True, _SDE),

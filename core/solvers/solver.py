@@ -142,7 +142,7 @@ class LinearSolver(Solver):
             times, starts = [*times, end], [*starts, False]
             for name, component in system.components.items():
                 moves[name].append(denoising_move(component.path, self.rule.kind, end))
-        kappas = self.corrector.kappas(system, torch.tensor(times).double(), self.steps) if self.corrector else None
+        kappas = self.corrector.kappas(system, torch.tensor(times).double()) if self.corrector else None
         return LinearPlan(self.rule, times, moves, starts, self.corrector, kappas)
 
 

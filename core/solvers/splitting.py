@@ -46,7 +46,7 @@ class SplittingPlan(Plan):
 
     def __init__(self, system: System, times: torch.Tensor, corrector: Langevin, width: float) -> None:
         self.times, self.length, self._corrector = times.tolist(), len(times), corrector
-        self._kappas = corrector.kappas(system, times, len(times))
+        self._kappas = corrector.kappas(system, times)
         half = width / 2
         self._halves: dict[str, list[list[tuple[float, float]]]] = {}
         self._drifts: dict[str, list[float]] = {}

@@ -48,7 +48,7 @@ class GraphDomain:
             from scorefield.domains.graphs.formats import SUFFIXES
 
             return SUFFIXES
-        from scorefield.domains.graphs.graph_samples import GRAPH_SUFFIXES
+        from scorefield.domains.graphs.graph_formats import SUFFIXES as GRAPH_SUFFIXES
 
         return GRAPH_SUFFIXES
 
@@ -104,8 +104,11 @@ class GraphDomain:
         """Quantise, and build molecules or graphs."""
         if not _molecular(tables):
             from scorefield.domains.graphs.graph_samples import Graphs
+            from scorefield.domains.graphs.quantise import quantise_edges
 
-            return Graphs.from_state(state)
+            mask = state.masks["mask"]
+            edges = quantise_edges(state["adj"], mask)
+            return Graphs.from_edges(edges.cpu().numpy(), mask.cpu().numpy())
         from scorefield.domains.graphs.chemistry.atoms import AtomTable
         from scorefield.domains.graphs.chemistry.decode import decode_tensors
 

@@ -154,7 +154,7 @@ def test_predictor_corrector_step(folder: Path, tag: str, method: str, time: str
         if "Langevin" in method:
             scores = Denoiser(system, state, [t])(state, 0, "score")
             langevin = Langevin(float(stored["snr"]), float(stored["scale_eps"]), norms="batch", num_scales=1000)
-            kappa = langevin.kappas(system, torch.tensor([t], dtype=torch.float32), 1000)[0]
+            kappa = langevin.kappas(system, torch.tensor([t], dtype=torch.float32))[0]
             _close(langevin.move(system, state, scores, kappa, Replayed(noises)), stored, "corr", 1e-6)
 
 
@@ -168,7 +168,7 @@ def _thousandths(system: System, stored: np.lib.npyio.NpzFile, method: str, t: f
     if corrector == "None":
         return LinearPlan(rule, times[:-1], moves, [True] * steps, None, None)
     langevin = Langevin(float(stored["snr"]), float(stored["scale_eps"]), norms="batch", num_scales=1000)
-    kappas = langevin.kappas(system, torch.tensor(times, dtype=torch.float32), 1000)
+    kappas = langevin.kappas(system, torch.tensor(times, dtype=torch.float32))
     return LinearPlan(rule, times[:-1], moves, [True] * steps, langevin, kappas)
 
 
