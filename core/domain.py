@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from scorefield.core.state import State
 
-__all__ = ["Domain", "Samples", "Tables"]
+__all__ = ["Domain", "Samples", "Tables", "Tour"]
 
 Tables = Mapping[str, Any]
 """JSON-able facts of the training data that sampling needs (atom table, node-count histogram)."""
@@ -44,6 +45,23 @@ class Samples(Protocol):
     def counts(self) -> dict[str, int | float]:
         """What `sample` records beside its file."""
         ...
+
+
+@dataclass(frozen=True)
+class Tour:
+    """What `scorefield demo` shows of a domain.
+
+    Attributes:
+        config: a packaged configuration on embedded data.
+        overrides: options of `fit` that keep it short.
+        num: samples to generate.
+        file: name of the generated file.
+    """
+
+    config: str
+    overrides: tuple[str, ...]
+    num: int
+    file: str
 
 
 class Domain(Protocol):
@@ -84,4 +102,8 @@ class Domain(Protocol):
 
     def decode(self, state: State, tables: Tables) -> Samples:
         """Domain objects from the state at t = 0."""
+        ...
+
+    def demo(self) -> Tour:
+        """What `scorefield demo` shows."""
         ...

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from scorefield.core.domain import Samples, Tables
+    from scorefield.core.domain import Samples, Tables, Tour
     from scorefield.core.runs import Run
     from scorefield.core.state import State
     from scorefield.core.statistics.table import Comparison
@@ -149,6 +149,12 @@ class GraphDomain:
         from scorefield.domains.graphs.statistics import compare_molecules
 
         return compare_molecules(real, generated, train, **options)
+
+    def demo(self) -> Tour:
+        """Small molecules, trained for a minute or two."""
+        from scorefield.core.domain import Tour
+
+        return Tour("graphs/molecules_small", ("--trainer.max_epochs=75",), 500, "generated.csv")
 
 
 def _molecular(tables: Tables) -> bool:
