@@ -50,11 +50,10 @@ def svg_text(canvas: Canvas) -> str:
 
 def distributions_svg(panels: Sequence[Distribution], names: tuple[str, str] = ("real", "generated")) -> str:
     """Densities (bars for small whole numbers), one panel per quantity, three in a row."""
+    spacing = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.12, wspace=0.04, hspace=0.06)
     columns = min(3, max(1, len(panels)))
     rows = -(-len(panels) // columns)
-    canvas = Canvas(
-        figsize=(10.5, 2.6 * rows), layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.12, wspace=0.04, hspace=0.06)
-    )
+    canvas = Canvas(figsize=(10.5, 2.6 * rows), layout=spacing)
     axes = canvas.subplots(rows, columns, squeeze=False).ravel()
     for panel, axis in zip(panels, axes, strict=False):
         _draw(axis, panel)

@@ -162,7 +162,9 @@ def wilson_interval(successes: float, number: int, level: float = 0.95) -> Inter
     share = successes / number
     centre = (share + z * z / (2 * number)) / (1 + z * z / number)
     half = z / (1 + z * z / number) * math.sqrt(share * (1 - share) / number + z * z / (4 * number**2))
-    return Interval(max(0.0, centre - half), min(1.0, centre + half))
+    low = 0.0 if successes == 0 else max(0.0, centre - half)  # exact at the ends, where rounding is not
+    high = 1.0 if successes == number else min(1.0, centre + half)
+    return Interval(low, high)
 
 
 def t_interval(values: Sequence[float], level: float = 0.95) -> Interval:

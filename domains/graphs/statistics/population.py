@@ -25,6 +25,7 @@ from scorefield.domains.graphs.statistics.substructures import (
 __all__ = ["MoleculePopulation"]
 
 T = TypeVar("T")
+_MARKS = frozenset("@/\\[")
 
 
 class MoleculePopulation:
@@ -73,7 +74,11 @@ class MoleculePopulation:
     @cached_property
     def without_stereo(self) -> list[str]:
         """Canonical SMILES of `molecules` without stereochemistry and isotopes."""
-        return [Chem.MolToSmiles(molecule, isomericSmiles=False) for molecule in self.molecules]
+        pairs = zip(self.canonical, self.molecules, strict=True)
+        # Stereo stands in "@/\", isotopes in brackets: a text with neither is its own flat form.
+        return [
+            Chem.MolToSmiles(molecule, isomericSmiles=False) if _MARKS & set(text) else text for text, molecule in pairs
+        ]
 
     def subsample(self, size: int, generator: np.random.Generator) -> MoleculePopulation:
         """Some of the readable molecules, drawn without replacement."""

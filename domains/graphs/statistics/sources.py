@@ -53,6 +53,7 @@ def reference(run: Run) -> tuple[MoleculePopulation, MoleculePopulation]:
     if not isinstance(data, dict) or "class_path" not in data:
         mend = "give the test set as a file, and the training set with --train"
         raise InputError("does not say which data it was trained on", file=run.model_file, mend=mend)
-    module = build(data, run.model_file, "data")
+    spec = {key: data[key] for key in ("class_path", "init_args") if key in data}
+    module = build(spec, run.model_file, "data")
     module.setup("fit")
     return MoleculePopulation(module.test_references()), MoleculePopulation(module.train_references())

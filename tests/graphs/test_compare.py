@@ -1,0 +1,157 @@
+"""The comparison from files, lists and the command line."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from scorefield.core.cli.main import main
+from scorefield.core.comparison import compare, compare_many
+from scorefield.core.errors import InputError
+from scorefield.core.statistics.uncertainty import Resampling
+from scorefield.domains.graphs.molecules import Molecules
+from scorefield.domains.graphs.statistics import STATISTICS
+
+QUICK = Resampling(permutations=19, bootstrap=20, floors=2)
+REAL = ["CCO", "CC(=O)N", "c1ccccc1O", "C1CC2CC1O2", "CC#N", "C1CC1C1CC1", "OCC=O", "CCCC", "NC1CCO1", "CC(C)O"]
+OTHER = ["CCCCCC", "CCCCC", "FCCF", "CCCO", "C1CCCC1", "CC(C)(C)C"]
+
+
+@pytest.fixture
+def files(tmp_path):
+    for name, lines in (("real", REAL), ("train", REAL[:5]), ("a", OTHER), ("b", REAL[3:])):
+        (tmp_path / f"{name}.smi").write_text("".join(f"{text} {row}\n" for row, text in enumerate(lines)))
+    flags = np.array([True] * 5 + [False])
+    Molecules(np.array(OTHER), flags, flags, flags).save(tmp_path / "a.csv")
+    return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def without_chemnet(monkeypatch):
+    """Loading ChemNet takes seconds; its own tests do."""
+    monkeypatch.setattr(
+        "scorefield.domains.graphs.statistics.comparing._MISSING", {"fcd": (lambda: False, "not installed")}
+    )
+
+
+def names(comparison):
+    return [row.name for row in comparison.rows]
+
+
+def test_files_and_lists_give_the_same(files):
+    by_file = compare(
+        str(files / "real.smi"), files / "a.smi", str(files / "train.smi"), resampling=QUICK, figures=False
+    )
+    by_list = compare(REAL, OTHER, REAL[:5], domain="graphs", resampling=QUICK, figures=False)
+    assert by_file.rows == by_list.rows
+    assert names(by_file) == [entry.name for entry in STATISTICS]
+    assert by_file["novelty"].value == 1
+    assert by_file["valid_ref"].value is None
+    assert by_file["w1_weight"].low <= by_file["w1_weight"].value <= by_file["w1_weight"].high
+
+
+def test_samples_name_their_domain(files):
+    samples = Molecules.load(files / "a.csv")
+    found = compare(Molecules.load(files / "real.smi"), samples, resampling=QUICK, figures=False)
+    assert found.domain == "graphs"
+    assert found["valid_ref"].value == pytest.approx(5 / 6)
+
+
+def test_real_features_are_computed_once(files, monkeypatch):
+    calls = []
+    module = "scorefield.domains.graphs.statistics.population"
+    from scorefield.domains.graphs.statistics.nspdk import nspdk_features
+
+    monkeypatch.setattr(f"{module}.nspdk_features", lambda mols, **k: calls.append(len(mols)) or nspdk_features(mols))
+    compare_many(files / "real.smi", [files / "a.smi", files / "b.smi"], resampling=QUICK, figures=False)
+    assert calls == [10, 6, 7]
+
+
+def test_command_writes_everything(files, capsys):
+    out, report = files / "out" / "c.json", files / "out" / "c.html"
+    arguments = ["compare", str(files / "real.smi"), str(files / "a.csv"), "--train", str(files / "train.smi")]
+    arguments += ["--json", str(out), "--report", str(report), "--permutations", "19", "--seed", "3"]
+    assert main(arguments) == 0
+    printed = capsys.readouterr().out
+    assert "nspdk" in printed
+    assert "note: fcd: not installed" in printed
+    content = json.loads(out.read_text())
+    assert content["domain"] == "graphs"
+    assert {entry["name"]: entry["value"] for entry in content["statistics"]}["valid_ref"] == pytest.approx(5 / 6)
+    assert report.read_text().count("data:image/svg+xml") == 3
+    first = out.read_bytes(), report.read_bytes()
+    assert main(arguments) == 0
+    assert (out.read_bytes(), report.read_bytes()) == first
+
+
+def test_several_files_give_a_list(files, capsys):
+    out, report = files / "c.json", files / "c.html"
+    arguments = ["compare", str(files / "real.smi"), str(files / "a.smi"), str(files / "b.smi")]
+    assert main([*arguments, "--json", str(out), "--report", str(report), "--permutations", "9"]) == 0
+    content = json.loads(out.read_text())
+    assert [entry["generated"] for entry in content] == [str(files / "a.smi"), str(files / "b.smi")]
+    text = report.read_text()
+    assert "a.smi, b.smi" in text
+    assert text.count("data:image/svg+xml") == 6
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["real.smi", "missing.smi"], ["missing.smi", "no such file"]),
+        (["missing.smi", "a.smi"], ["missing.smi", "no such file"]),
+        (["real.smi", "empty.smi"], ["empty.smi", "empty"]),
+        (["real.smi", "nonsense.smi"], ["nonsense.smi", "no molecule"]),
+        (["real.smi", "a.smi", "--train", "nonsense.smi"], ["nonsense.smi", "no molecule"]),
+        (["real.smi", "a.smi", "--domain", "grahps"], ["grahps", "graphs"]),
+        (["real.smi", "a.smi", "--permutations", "-1"], ["--permutations", "negative"]),
+        (["real.smi", "a.smi", "--permutatons", "9"], ["--permutatons", "--permutations"]),
+        (["real.xyz", "a.smi"], ["real.xyz"]),
+        (["real.smi"], ["GENERATED"]),
+        (["nosuchrun", "a.smi"], ["nosuchrun"]),
+        ([".", "a.smi"], ["no model.json"]),
+    ],
+)
+def test_bad_input_is_one_line(files, capsys, monkeypatch, arguments, words):
+    monkeypatch.chdir(files)
+    (files / "empty.smi").write_text("")
+    (files / "nonsense.smi").write_text("C1CC\n(((\n")
+    (files / "real.xyz").write_text("3\n")
+    before = sorted(files.iterdir())
+    assert main(["compare", *arguments, "--json", "out.json", "--report", "out.html"]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert all(word in error for word in words), error
+    assert sorted(files.iterdir()) == before
+
+
+def test_lists_with_two_domains_need_a_name(monkeypatch):
+    from scorefield.core.domains import find_domains
+
+    entry = find_domains()["graphs"]
+    monkeypatch.setattr("scorefield.core.comparison.find_domains", lambda: {"graphs": entry, "other": entry})
+    with pytest.raises(InputError, match="name one: graphs, other"):
+        compare(REAL, OTHER)
+
+
+def a_run(folder, data):
+    model = {"format": 1, "domain": "graphs", "system": {}, "sizes": {}, "tables": {}, "sampling": {}, "data": data}
+    folder.mkdir()
+    (folder / "model.json").write_text(json.dumps(model))
+
+
+def test_a_run_brings_its_test_split_and_its_training_set(files, capsys):
+    many = [f"{'C' * size}{end}" for size in range(2, 12) for end in ("O", "N", "C=O", "F")]
+    (files / "many.smi").write_text("\n".join(many))
+    options = {"path": str(files / "many.smi"), "cache": False, "test_fraction": 0.25}
+    a_run(files / "run", {"class_path": "scorefield.domains.graphs.molecule_data.MoleculeData", "init_args": options})
+    found = compare(files / "run", many, resampling=QUICK, figures=False)
+    assert found["w1_weight"].n_real == 10
+    assert found["novelty"].value == pytest.approx(0.25)
+    a_run(files / "bare", None)
+    assert main(["compare", str(files / "bare"), str(files / "a.smi")]) == 2
+    assert "which data it was trained on" in capsys.readouterr().err
+    assert main(["compare", str(files / "run"), str(files / "a.smi"), "--domain", "series"]) == 2
+    assert "domain" in capsys.readouterr().err
