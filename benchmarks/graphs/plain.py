@@ -51,7 +51,7 @@ class Perceptron(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         for linear in self.linears[:-1]:
-            x = functional.elu(linear(x))
+            x = functional.elu(linear(x), inplace=True)
         out: Tensor = self.linears[-1](x)
         return out
 
@@ -68,10 +68,11 @@ class Attention(nn.Module):
         adj = normalise(adj)
         query, key, value = self.gnn_q(x, adj), self.gnn_k(x, adj), self.gnn_v(x, adj)
         width = query.shape[-1] // self.heads
+        query = query / math.sqrt(self.width_out)
         total = torch.zeros_like(adj)
         for q, k in zip(query.split(width, -1), key.split(width, -1), strict=True):
-            total = total + torch.tanh(torch.bmm(q, k.transpose(1, 2)) / math.sqrt(self.width_out))
-        return value, (total + total.transpose(1, 2)) / (2 * self.heads)
+            total += torch.bmm(q, k.transpose(1, 2)).tanh_()
+        return value, (total + total.transpose(1, 2)).mul_(0.5 / self.heads)
 
 
 class AttentionLayer(nn.Module):

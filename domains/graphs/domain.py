@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from scorefield.core.domain import Samples, Tables, Tour
+    from scorefield.core.importing import ImportedModel
     from scorefield.core.runs import Run
     from scorefield.core.state import State
     from scorefield.core.statistics.table import Comparison
@@ -31,6 +32,7 @@ class GraphDomain:
     name = "graphs"
     description = "molecules and undirected graphs (GDSS)"
     conditions = ("num_nodes",)
+    import_formats = ("gdss",)
 
     def samples_type(self, tables: Tables) -> type[Samples]:
         """`Molecules` or `Graphs`."""
@@ -149,6 +151,12 @@ class GraphDomain:
         from scorefield.domains.graphs.statistics import compare_molecules
 
         return compare_molecules(real, generated, train, **options)
+
+    def import_model(self, source: str, form: str) -> ImportedModel:
+        """A model from weights of the original project."""
+        from scorefield.domains.graphs.importing import import_gdss
+
+        return import_gdss(source)
 
     def demo(self) -> Tour:
         """Small molecules, trained for a minute or two."""
