@@ -2,7 +2,8 @@
 
 With half log-SNR lambda and h = lambda(t') - lambda(t) > 0, in data prediction m and with noise share eta,
 
-    x' = sigma'/sigma e^(-eta h) x + alpha' (1 + eta) int_0^h e^(-(1 + eta)(h - u)) m(u) du + sigma' sqrt(1 - e^(-2 eta h)) z
+    x' = sigma'/sigma e^(-eta h) x + alpha' (1 + eta) int_0^h e^(-(1 + eta)(h - u)) m(u) du
+         + sigma' sqrt(1 - e^(-2 eta h)) z
 
 (eta = 0: the probability-flow ODE, eta = 1: the reverse SDE), and in noise prediction
 x' = alpha'/alpha x - sigma' int_0^h e^(h - u) eps(u) du. Rules differ in how they put a polynomial through past values.

@@ -1,7 +1,7 @@
 """Time grids: decreasing times from 1 to the end of a run, in float64.
 
-Sources: Song et al. 2021 (uniform); Lu et al. 2022 (log-SNR, quadratic; arXiv 2206.00927); Karras et al. 2022 (rho grid,
-arXiv 2206.00364).
+Sources: Song et al. 2021 (uniform); Lu et al. 2022 (log-SNR, quadratic; arXiv 2206.00927); Karras et al. 2022 (rho
+grid, arXiv 2206.00364).
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from scorefield.core.errors import InputError
 from scorefield.core.objectives import DenoisingScoreMatching, Draws
 from tests.core.tiny_recipe import tiny_batch, tiny_system
 
+
 def padded(batch, extra):
     grow = torch.nn.functional.pad
     return {
