@@ -1,6 +1,6 @@
 """Evaluations against quality for one molecule run: which sampler gives what for how many network calls.
 
-    python benchmarks/graphs/samplers.py runs/qm9 --test qm9_test.smi --num 2000 --out samplers.json [--only published ...]
+    python benchmarks/graphs/samplers.py runs/qm9 --test qm9_test.smi --num 2000 --out samplers.json [--only pc-25 ...]
 
 Prints a table with 95 % intervals; finished rows are kept in the output file, so that a stopped run continues.
 """
