@@ -1,0 +1,43 @@
+"""The command demo: the whole tour, and whose folders it replaces."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from scorefield.core.cli.main import main
+
+
+def test_a_folder_of_somebody_else_is_not_touched(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mine = tmp_path / "graphs" / "thesis.txt"
+    mine.parent.mkdir()
+    mine.write_text("years of work")
+    assert main(["demo", "--out", str(tmp_path)]) == 2
+    error = capsys.readouterr().err.strip()
+    assert "\n" not in error
+    assert "was not made by the demo" in error
+    assert mine.read_text() == "years of work"
+
+
+def test_unknown_domain_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", "--domain", "graph", "--out", str(tmp_path)]) == 2
+    assert "graphs" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_the_tour(tmp_path: Path, program: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    done = program("demo", "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "graphs"
+    rows = {row["name"]: row["value"] for row in json.loads((folder / "statistics.json").read_text())["statistics"]}
+    assert rows["valid_ref"] > 0.7
+    assert rows["nspdk"] < 0.05
+    page = (folder / "report.html").read_text()
+    assert "<svg" in page or "data:image" in page
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    assert program("sample", folder / "run", "--num", "3", "--out", tmp_path / "m.smi").returncode == 0
