@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 from scorefield.core.errors import InputError
 from scorefield.core.loading import Batch, batch_loader
 from scorefield.core.noise import stream_seed
+from scorefield.core.states_check import check_states
 
 __all__ = ["StatesData"]
 
@@ -31,7 +32,7 @@ class StatesData(LightningDataModule):
         path: an `.npz` of `mask [n, N]`, of components such as `x [n, N, F]` and `adj [n, N, N]` (axis 1 is the
             nodes; of those in `square` axis 2 too), and where known `is_test [n]`, `is_validation [n]` and `meta`:
             a JSON text of `sizes`, `tables` and `provenance`.
-        square: components with nodes on two axes.
+        square: components with nodes on two axes: symmetric matrices without a diagonal.
         batch_size: samples in a training batch, over all processes together.
         validation_fraction: share held out for validation where `is_validation` is not given.
         num_workers: processes that load batches.
@@ -64,7 +65,7 @@ class StatesData(LightningDataModule):
         """Read and check the arrays, and split; called again it does nothing.
 
         Raises:
-            InputError: a file is missing or damaged, shapes do not fit, or values are not finite.
+            InputError: a file is missing or damaged, or the states are not what `check_states` asks for.
         """
         if self._rows:
             return
@@ -76,6 +77,8 @@ class StatesData(LightningDataModule):
         self._rows = self._split(arrays)
         self.sizes = meta.get("sizes") or self._inferred_sizes()
         self.tables = meta.get("tables") or self._inferred_tables()
+        if "0" in self.tables.get("node_counts", {}):
+            raise InputError("counts samples without nodes", file=self.path, place="meta, tables.node_counts")
         self.provenance = {**meta.get("provenance", {}), **{n: len(rows) for n, rows in self._rows.items()}}
         self.provenance.setdefault("name", Path(self.path).name if self.path else "arrays in memory")
 
@@ -179,17 +182,10 @@ def _meta(value: Any, path: str | None) -> dict[str, Any]:
 
 
 def _check(arrays: Arrays, square: Sequence[str], path: str | None) -> None:
-    if "mask" not in arrays or len(arrays) == 1:
+    components = {name: value for name, value in arrays.items() if name not in (*_NOT_STATE, "mask")}
+    if "mask" not in arrays or not components:
         raise InputError("needs a mask and the components", file=path, mend="give mask [n, N], x [n, N, F], ...")
-    shape = arrays["mask"].shape
-    if len(shape) != 2 or not shape[0]:
-        raise InputError(f"has shape {shape}", file=path, place="mask", mend="give [samples, nodes]")
-    for name, value in arrays.items():
-        wanted = shape[:1] if name in _NOT_STATE else (*shape, shape[1]) if name in square else shape
-        if value.shape[: len(wanted)] != wanted:
-            raise InputError(f"has shape {value.shape}, where {wanted} is needed first", file=path, place=name)
-        if value.dtype.kind not in "biuf":
-            raise InputError(f"holds {value.dtype}, not numbers", file=path, place=name)
-        if value.dtype.kind == "f" and not np.isfinite(value).all():
-            row = int(np.flatnonzero(~np.isfinite(value.reshape(len(value), -1)).all(1))[0])
-            raise InputError("a value is not finite", file=path, place=f"{name}, row {row}")
+    check_states(arrays["mask"], components, square, path)
+    for name in arrays.keys() & set(_NOT_STATE):
+        if arrays[name].shape != arrays["mask"].shape[:1]:
+            raise InputError(f"has shape {arrays[name].shape}, one number a sample is needed", file=path, place=name)

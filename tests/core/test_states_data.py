@@ -73,6 +73,11 @@ def changed(name, function):
     return {**arrays(), name: function(arrays()[name])}
 
 
+def with_entry(values, row, place, value):
+    values[row][place] = value
+    return values
+
+
 @pytest.mark.parametrize(
     ("values", "words"),
     [
@@ -83,6 +88,13 @@ def changed(name, function):
         (changed("adj", lambda a: a[:, :, :-1]), "adj: has shape"),
         (changed("x", lambda x: np.where(np.arange(40)[:, None, None] == 7, np.nan, x)), "x, row 7"),
         (changed("x", lambda x: x.astype("U3")), "not numbers"),
+        (changed("adj", lambda a: np.where(np.arange(40)[:, None, None] == 7, np.inf, a)), "adj, row 7: a value"),
+        (changed("adj", lambda a: with_entry(a, 5, (0, 1), 3)), "adj, row 5: the matrix is not symmetric"),
+        (changed("adj", lambda a: with_entry(a, 5, (1, 1), 1)), "adj, row 5: a node is joined to itself"),
+        (changed("adj", lambda a: np.ones_like(a) - np.eye(6)), "adj, row 2: an entry lies outside the mask"),
+        (changed("x", lambda x: np.ones_like(x)), "x, row 2: an entry lies outside the mask"),
+        (changed("mask", lambda m: m & (np.arange(40) != 9)[:, None]), "mask, row 9: no node is there"),
+        ({**arrays(), "meta": '{"tables": {"node_counts": {"0": 1}}}'}, "meta, tables.node_counts: counts"),
         ({**arrays(), "is_test": np.ones(40)}, "no sample is left"),
         ({**arrays(), "meta": "{"}, "meta: not JSON"),
     ],
@@ -97,6 +109,9 @@ def test_wrong_files(tmp_path):
         StatesData().setup()
     with pytest.raises(InputError, match="no such file"):
         StatesData(str(tmp_path / "none.npz")).setup()
+    np.savez(tmp_path / "loop.npz", **changed("adj", lambda a: with_entry(a, 3, (0, 0), 1)))
+    with pytest.raises(InputError, match=r"loop\.npz: adj, row 3: a node is joined to itself"):
+        StatesData(str(tmp_path / "loop.npz")).setup()
     (tmp_path / "bad.npz").write_bytes(b"PK\x03\x04 no archive")
     with pytest.raises(InputError, match=r"bad\.npz: not an \.npz"):
         StatesData(str(tmp_path / "bad.npz")).setup()

@@ -17,9 +17,9 @@ from jsonargparse import ArgumentParser
 from lightning.pytorch import LightningModule, Trainer
 
 from scorefield.core.errors import InputError
+from scorefield.core.states_check import check_states
 from scorefield.domains.graphs import data as data_module
 from scorefield.domains.graphs.batches import EpochSampler, StateDataset, state_loader
-from scorefield.domains.graphs.checks import check_states
 from scorefield.domains.graphs.chemistry import cache, files
 from scorefield.domains.graphs.chemistry.encode import encode
 from scorefield.domains.graphs.data import MoleculeData, QM9Data
@@ -71,7 +71,7 @@ def test_batches(smiles_file: str) -> None:
         assert batch["adj"].shape[1:] == (size, size)
         assert batch["x"].shape[1:] == (size, 4)
         assert torch.equal(batch["x"].sum(-1), batch["mask"].float())
-        check_states(batch["x"].numpy(), batch["adj"].numpy(), batch["mask"].numpy())
+        check_states(batch["mask"].numpy(), {name: batch[name].numpy() for name in ("x", "adj")}, ["adj"])
     assert min(int(batch["mask"].sum(1).min()) for batch in batches) == 1
 
 
@@ -181,7 +181,7 @@ def test_cache_that_cannot_be_written(
 
 def test_exported_arrays(smiles_file: str) -> None:
     arrays = ready(smiles_file).arrays()
-    check_states(arrays["x"], arrays["adj"], arrays["mask"])
+    check_states(arrays["mask"], {name: arrays[name] for name in ("x", "adj")}, ["adj"])
     assert (arrays["x"].shape, arrays["adj"].shape) == ((40, 6, 4), (40, 6, 6))
     assert all(array.dtype != object for array in arrays.values())
     assert (arrays["is_test"].sum(), arrays["is_validation"].sum()) == (4, 2)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from scorefield.core.errors import InputError
-from scorefield.domains.graphs.checks import check_states
+from scorefield.core.states_check import check_states
 from scorefield.domains.graphs.data import GraphData
 from scorefield.domains.graphs.gdss_tables import gdss_tables
 from scorefield.domains.graphs.graph_samples import Graphs
@@ -29,14 +29,14 @@ def test_states(path: str) -> None:
     batch = next(iter(data.val_dataloader()))
     assert batch["x"].argmax(-1).tolist() == [[4, 1, 1, 1, 1]]
     batch = next(iter(data.train_dataloader()))
-    check_states(*(batch[name].numpy() for name in ("x", "adj", "mask")))
+    check_states(batch["mask"].numpy(), {name: batch[name].numpy() for name in ("x", "adj")}, ["adj"])
     assert torch.equal((batch["x"].argmax(-1) * batch["mask"]).float(), batch["adj"].sum(-1))
     assert sorted(batch["mask"].sum(1).tolist()) == [1, 2, 2, 5]
     assert data.sizes == {"features": 5, "max_nodes": 5}
     assert data.tables == {"kind": "graphs", "node_counts": {"1": 1, "2": 2, "5": 1}}
     assert (len(data.train_references()), len(data.test_references())) == (4, 1)
     arrays = data.arrays()
-    check_states(arrays["x"], arrays["adj"], arrays["mask"])
+    check_states(arrays["mask"], {name: arrays[name] for name in ("x", "adj")}, ["adj"])
 
 
 def test_bad_graphs(path: str) -> None:

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from scorefield.core.errors import InputError
-from scorefield.domains.graphs.checks import check_states
 from scorefield.domains.graphs.graph_samples import Graphs
 from scorefield.domains.graphs.molecules import Molecules
 
@@ -100,37 +99,3 @@ def test_bad_matrices(matrix: object, message: str) -> None:
 def test_bad_edges(edge: tuple[int, int]) -> None:
     with pytest.raises(InputError, match="is no edge of a graph of 2 nodes"):
         Graphs(np.array([2]), np.array([0, 1]), np.array([edge]))
-
-
-def good_states() -> dict[str, np.ndarray]:
-    x, adj, mask = np.zeros((2, 3, 2)), np.zeros((2, 3, 3)), np.ones((2, 3), dtype=bool)
-    x[..., 0] = 1
-    adj[1, 0, 1] = adj[1, 1, 0] = 2
-    mask[1, 2] = False
-    x[1, 2] = 0
-    return {"x": x, "adj": adj, "mask": mask}
-
-
-@pytest.mark.parametrize(
-    ("name", "place", "value", "message"),
-    [
-        ("x", (1, 0, 0), np.nan, "a value that is not finite"),
-        ("adj", (1, 0, 1), np.inf, "a value that is not finite"),
-        ("adj", (1, 0, 1), 1, "an adjacency that is not symmetric"),
-        ("adj", (1, 0, 0), 1, "a node joined to itself"),
-        ("mask", (1,), False, "a graph without nodes"),
-        ("x", (1, 2, 0), 1, "entries outside the mask"),
-    ],
-)
-def test_bad_states(name: str, place: tuple[int, ...], value: float, message: str) -> None:
-    states = good_states()
-    check_states(**states)
-    states[name][place] = value
-    with pytest.raises(InputError, match=f"^f.npz: row 2: {message}"):
-        check_states(**states, file="f.npz")
-
-
-def test_states_of_other_shapes() -> None:
-    states = good_states()
-    with pytest.raises(InputError, match="do not fit together"):
-        check_states(states["x"], states["adj"][:, :2], states["mask"])
