@@ -60,17 +60,21 @@ class EulerMaruyama(Rule):
 
 
 class ReverseDiffusion(Rule):
-    """The reverse of the path's own published chain (its table of N entries), one entry a step.
+    """The reverse of the forward chain between the run's times: x' = x - (r - 1) x + G^2 score + G z.
+
+    The forward step from the next time to this one is x -> r x + G eps.
 
     Args:
         ode: leave the noise out and halve the score.
-        published: N times from 1 to the end, as in the reference code, in place of the run's grid.
+        published: as in the reference code: N times from 1 to the end, and r, G from the path's table of N entries.
         num_scales: N of the table; the number of steps by default.
     """
 
     kind: Kind = "score"
 
-    def __init__(self, ode: bool = False, published: bool = True, num_scales: int | None = None) -> None:
+    def __init__(self, ode: bool = False, published: bool = False, num_scales: int | None = None) -> None:
+        if num_scales is not None and not published:
+            raise InputError("num_scales is the length of the published table", mend="give published=true with it")
         self.ode, self.published, self.num_scales, self.stochastic = ode, published, num_scales, not ode
 
     def layout(self, grid: Grid, path: GaussianPath, steps: int, end: float) -> Layout:
@@ -80,7 +84,11 @@ class ReverseDiffusion(Rule):
     def moves(self, path: GaussianPath, layout: Layout) -> list[Move]:
         """See `Rule.moves`."""
         times = layout.boundaries[:-1]
-        decay, scale = path.discretised(times, self.num_scales or len(times))
+        if self.published:
+            decay, scale = path.discretised(times, self.num_scales or len(times))
+        else:
+            growth, scale = path.transition(times, layout.boundaries[1:])
+            decay = 1 / growth - 1
         moves = []
         for d, g in zip(decay.tolist(), scale.tolist(), strict=True):
             gain = 0.5 * g**2 if self.ode else g**2

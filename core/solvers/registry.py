@@ -50,18 +50,26 @@ def _linear(rule: type[Rule], **fixed: Any) -> Callable[..., Solver]:
 
     def make(
         steps: int,
-        grid: str = "logsnr",
+        grid: str | None = None,
         end: float | None = None,
         final: Final = "none",
         reference: str | None = None,
         **arguments: Any,
     ) -> Solver:
+        grid = _grid(grid, bool(arguments.get("published", False)))
         return LinearSolver(rule(**{**fixed, **arguments}), steps, grid, end, final, reference=reference)
 
     own = [p for p in _parameters(rule) if p.name not in fixed]
     common = [p for p in _parameters(make) if p.kind is not inspect.Parameter.VAR_KEYWORD]
     make.__signature__ = inspect.Signature([*common, *own])  # type: ignore[attr-defined]
     return make
+
+
+def _grid(name: str | None, published: bool) -> str:
+    """The grid asked for; the published form of a solver has its own."""
+    if published and name is not None:
+        raise InputError(f"grid {name!r} with a published sampler", mend="it has its own grid: leave one of them out")
+    return name or "logsnr"
 
 
 def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
@@ -85,14 +93,14 @@ def _pc(
     norms: Literal["sample", "batch"] = "sample",
     num_scales: int | None = None,
     published: bool = False,
-    grid: str = "logsnr",
+    grid: str | None = None,
     end: float | None = None,
     final: Final = "denoise",
     reference: str | None = None,
 ) -> Solver:
     rules: dict[str, Callable[[], Rule]] = {
         "sde": lambda: Exponential(order=1, eta=1.0),
-        "reverse": lambda: ReverseDiffusion(published=published, num_scales=num_scales),
+        "reverse": lambda: ReverseDiffusion(published=published, num_scales=num_scales if published else None),
         "euler": lambda: EulerMaruyama(published=published),
         "ancestral": Ancestral,
     }
@@ -102,7 +110,7 @@ def _pc(
         raise InputError(f"predictor {predictor!r} has no published grid", mend="leave published out")
     scales = num_scales or (steps if published else 1000)
     corrector = Langevin(snr, scale, corrector_steps, norms, max(scales, 1))
-    return LinearSolver(rules[predictor](), steps, grid, end, final, corrector, reference)
+    return LinearSolver(rules[predictor](), steps, _grid(grid, published), end, final, corrector, reference)
 
 
 def _s4(

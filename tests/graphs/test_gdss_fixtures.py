@@ -163,7 +163,7 @@ def _thousandths(system: System, stored: np.lib.npyio.NpzFile, method: str, t: f
     times = [t - i * 1e-3 for i in range(steps + 1)]
     layout = Layout(torch.tensor(times, dtype=torch.float64), tuple((time,) for time in times[:-1]))
     predictor, corrector = method.split("_")
-    rule: Rule = EulerMaruyama() if predictor == "Euler" else ReverseDiffusion(num_scales=1000)
+    rule: Rule = EulerMaruyama() if predictor == "Euler" else ReverseDiffusion(published=True, num_scales=1000)
     moves = {name: rule.moves(component.path, layout) for name, component in system.components.items()}
     if corrector == "None":
         return LinearPlan(rule, times[:-1], moves, [True] * steps, None, None)
