@@ -36,14 +36,18 @@ class MoleculesSmallData(MoleculeData):
         super().setup(stage)
         self.provenance |= {"name": "molecules_small", "file": "molecules_small", "licence": "Apache-2.0"}
 
+    def local_files(self) -> dict[str, str]:
+        """None: the file comes with the package."""
+        return {}
+
 
 class QM9Data(MoleculeData):
     """QM9: 133,885 molecules of up to nine atoms C, N, O, F, with the published test split of 13,082.
 
     Args:
         path: a file of the molecules in the order of GDB-9; by default MoleculeNet's table is downloaded.
-        test_index: the published list of test rows; by default `qm9_test_idx.json` beside the data file, and
-            without such a file a random split of the same size.
+        test_index: a list of test rows; by default `qm9_test_idx.json` beside the data file, and without such a
+            file the published list, which the package holds.
         batch_size: molecules in a training batch, over all processes together.
         validation: "test" looks at the test split during training, as published; "train" holds out a part of
             the training split.

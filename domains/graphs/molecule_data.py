@@ -7,12 +7,13 @@ as they are asked for. RDKit is needed only where a file is encoded for the firs
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from lightning.pytorch import LightningDataModule
-from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
@@ -23,9 +24,13 @@ from scorefield.domains.graphs.chemistry.cache import EncodedFile, file_digest
 from scorefield.domains.graphs.chemistry.files import encode_file
 from scorefield.domains.graphs.packed import PackedGraphs
 from scorefield.domains.graphs.sources import MoleculeSource, rows_digest
-from scorefield.domains.graphs.splits import choose_rows, read_index
+from scorefield.domains.graphs.splits import choose_rows, published_index, read_index
 
-__all__ = ["MoleculeData"]
+__all__ = ["PUBLISHED", "MoleculeData"]
+
+PUBLISHED = "published split"
+
+log = logging.getLogger(__name__)
 
 
 class MoleculeData(LightningDataModule):
@@ -122,8 +127,9 @@ class MoleculeData(LightningDataModule):
             f"{file}: {len(packed)} molecules of up to {packed.num_nodes.max()} atoms "
             f"({' '.join(table.symbols)}), "
             f"{self.provenance['train']} for training, {self.provenance['validation']} for validation, "
-            f"{self.provenance['test']} for testing"
+            f"{self.provenance['test']} for testing: {split}"
         )
+        self._warn()
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Shuffled batches of the training split."""
@@ -144,6 +150,14 @@ class MoleculeData(LightningDataModule):
     def test_references(self) -> list[str]:
         """SMILES of the test split as they stand in the file."""
         return self._references("test")
+
+    def local_files(self) -> dict[str, str]:
+        """Arguments that open the same files from any folder; what is downloaded is found again without."""
+        files = {} if self.path is None else {"path": str(Path(self.path).absolute())}
+        index = None if self.test_index is None else Path(self.test_index)
+        if index is None and self.path is not None and self._source is not None:
+            index = Path(self.path).with_name(f"{self._source.index}.json")
+        return files | ({"test_index": str(index.absolute())} if index is not None and index.exists() else {})
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """All molecules as plain arrays, for a machine without RDKit.
@@ -177,16 +191,7 @@ class MoleculeData(LightningDataModule):
     def _split(self, file: Path, num_rows: int) -> str:
         """Fill in the rows of the splits; how the test split was made."""
         everything = np.arange(num_rows)
-        beside = file.with_name(self._source.index_file) if self._source is not None else None
-        index = Path(self.test_index) if self.test_index else beside
-        if index is not None and (self.test_index or index.exists()):
-            test = read_index(index, num_rows)
-            made = f"rows listed in {index.name}"
-        else:
-            number = round(num_rows * self.test_fraction)
-            number = self._source.test_size if self._source is not None else number
-            test = choose_rows(everything, min(max(number, 1), num_rows), self.seed)
-            made = f"random, seed {self.seed}"
+        test, made = self._test_rows(file, num_rows)
         train = np.setdiff1d(everything, test)
         validation, kept = test, train
         if self.validation == "train" and len(train) > 1:
@@ -197,6 +202,22 @@ class MoleculeData(LightningDataModule):
             raise InputError(f"{num_rows} molecules cannot be split for training and testing", file=file)
         self._rows = {"train": kept, "validation": validation, "test": test, "train_split": train}
         return made
+
+    def _test_rows(self, file: Path, num_rows: int) -> tuple[NDArray[np.int64], str]:
+        """Rows of the test split and how they were chosen: as told, as published, else at random."""
+        source = self._source
+        published = published_index(source.index, num_rows) if source is not None else None
+        beside = file.with_name(f"{source.index}.json") if source is not None else None
+        index = Path(self.test_index) if self.test_index else beside
+        if index is not None and (self.test_index or index.exists()):
+            test = read_index(index, num_rows)
+            same = published is not None and np.array_equal(test, published)
+            return test, PUBLISHED if same else f"rows listed in {index.name}"
+        if published is not None:
+            return published, PUBLISHED
+        number = source.test_size if source is not None else round(num_rows * self.test_fraction)
+        test = choose_rows(np.arange(num_rows), min(max(number, 1), num_rows), self.seed)
+        return test, f"random split, seed {self.seed}"
 
     def _provenance(self, file: Path, smiles: list[str], split: str) -> dict[str, Any]:
         source = self._source
@@ -215,6 +236,17 @@ class MoleculeData(LightningDataModule):
             # Another copy in another order would make another test split out of the same row numbers.
             provenance["rows_as_published"] = rows_digest(smiles) == source.digest
         return provenance
+
+    @rank_zero_only
+    def _warn(self) -> None:
+        """Say where results on a published set will not be comparable with others'."""
+        if self._source is None:
+            return
+        name, split = self._source.name, str(self.provenance["split"])
+        if split.startswith("random"):
+            log.warning("warning: %s is split at random, not as published: results are not comparable", name)
+        elif not self.provenance["rows_as_published"]:
+            log.warning("warning: not the rows of %s known here: its test rows may name other molecules", name)
 
     def _molecules(self) -> PackedGraphs:
         if self._packed is None:

@@ -27,7 +27,8 @@ class MoleculeSource:
         name: its name.
         url: a table with a column `smiles`.
         file: the name the table is stored under.
-        index_file: the usual name of the published test index beside a data file.
+        index: name of the published test index: a file of this name with `.json` beside the data is used, else the
+            one that the package holds.
         size: number of molecules.
         test_size: molecules in the published test split.
         atoms: the elements.
@@ -39,7 +40,7 @@ class MoleculeSource:
     name: str
     url: str
     file: str
-    index_file: str
+    index: str
     size: int
     test_size: int
     atoms: tuple[str, ...]
@@ -98,7 +99,7 @@ QM9 = MoleculeSource(
     name="QM9",
     url="https://deepchemdata.s3-us-west-1.amazonaws.com/datasets/qm9.csv",
     file="qm9.csv",
-    index_file="qm9_test_idx.json",
+    index="qm9_test_idx",
     size=133_885,
     test_size=13_082,
     atoms=("C", "N", "O", "F"),
@@ -114,7 +115,7 @@ ZINC250K = MoleculeSource(
         "250k_rndm_zinc_drugs_clean_3.csv"
     ),
     file="zinc250k.csv",
-    index_file="zinc250k_test_idx.json",
+    index="zinc250k_test_idx",
     size=249_455,
     test_size=24_887,
     atoms=("C", "N", "O", "F", "P", "S", "Cl", "Br", "I"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,20 @@ from numpy.typing import NDArray
 
 from scorefield.core.errors import InputError
 
-__all__ = ["choose_rows", "read_index"]
+__all__ = ["choose_rows", "published_index", "read_index"]
+
+
+def published_index(name: str, num_rows: int) -> NDArray[np.int64] | None:
+    """Row numbers of a published test split that the package holds, sorted; None for data of another length.
+
+    Args:
+        name: `qm9_test_idx` or `zinc250k_test_idx`, both published with GDSS (Jo et al. 2022, arXiv 2202.02514).
+        num_rows: rows of the data.
+    """
+    with files("scorefield.data").joinpath(f"{name}.npz").open("rb") as file, np.load(file) as stored:
+        if num_rows != int(stored["rows"]):
+            return None
+        return np.asarray(np.cumsum(stored["steps"], dtype=np.int64))
 
 
 def read_index(path: Path, num_rows: int) -> NDArray[np.int64]:

@@ -19,11 +19,13 @@ from lightning.pytorch import LightningModule, Trainer
 from scorefield.core.errors import InputError
 from scorefield.core.states_check import check_states
 from scorefield.domains.graphs import data as data_module
+from scorefield.domains.graphs import molecule_data
 from scorefield.domains.graphs.batches import EpochSampler, StateDataset, state_loader
 from scorefield.domains.graphs.chemistry import cache, files
 from scorefield.domains.graphs.chemistry.encode import encode
 from scorefield.domains.graphs.data import MoleculeData, QM9Data
-from scorefield.domains.graphs.splits import read_index
+from scorefield.domains.graphs.sources import QM9, ZINC250K, MoleculeSource
+from scorefield.domains.graphs.splits import published_index, read_index
 
 SMILES = ["C", "CC", "CCO", "c1ccccc1", "C#N", "O", "FCF", "CC(=O)O", "C1CC1", "CN(C)C"] * 4
 
@@ -260,10 +262,11 @@ def table(path: Path, number: int = 40) -> str:
 
 
 @pytest.mark.usefixtures("small_qm9")
-def test_download(tmp_path: Path, own_cache: Path) -> None:
+def test_download(tmp_path: Path, own_cache: Path, caplog: pytest.LogCaptureFixture) -> None:
     data = QM9Data(url=table(tmp_path / "served.csv"), batch_size=8)
     data.setup()
-    assert (data.provenance["test"], data.provenance["split"]) == (5, "random, seed 0")
+    assert "QM9 is split at random, not as published" in caplog.text
+    assert (data.provenance["test"], data.provenance["split"]) == (5, "random split, seed 0")
     assert data.provenance["rows_as_published"] is False
     (tmp_path / "served.csv").unlink()
     QM9Data(url="file:///nowhere", batch_size=8).setup()
@@ -281,6 +284,33 @@ def test_downloads_that_fail(tmp_path: Path, own_cache: Path) -> None:
     assert not list((own_cache / "downloads").iterdir())
 
 
+@pytest.mark.parametrize(("source", "test_size"), [(QM9, 13_082), (ZINC250K, 24_887)])
+def test_published_indices_are_packaged(source: MoleculeSource, test_size: int, shared_dir: Path) -> None:
+    index = published_index(source.index, source.size)
+    assert index is not None
+    assert len(index) == test_size == source.test_size
+    assert np.array_equal(index, read_index(shared_dir / f"data/graphs/{source.index}.json", source.size))
+    assert published_index(source.index, 40) is None
+
+
+@pytest.mark.usefixtures("small_qm9")
+@pytest.mark.parametrize("beside", [False, True])
+def test_published_split_without_being_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, beside: bool
+) -> None:
+    monkeypatch.setattr(molecule_data, "published_index", lambda name, rows: np.array([1, 3]))
+    table(tmp_path / "q.csv")
+    if beside:
+        (tmp_path / "qm9_test_idx.json").write_text("[3, 1]")
+    with caplog.at_level(logging.INFO):
+        data = QM9Data(str(tmp_path / "q.csv"))
+        data.setup()
+    assert data.provenance["split"] == "published split"
+    assert data.test_references() == [SMILES[1], SMILES[3]]
+    assert "2 for testing: published split" in caplog.text
+    assert "may name other molecules" in caplog.text
+
+
 @settings(max_examples=20, deadline=None)
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=12))
 def test_any_rows_in_any_order(rows: list[int]) -> None:
@@ -296,7 +326,7 @@ def test_any_rows_in_any_order(rows: list[int]) -> None:
 
 
 @pytest.mark.slow
-def test_published_split_of_qm9(shared_dir: Path) -> None:
+def test_published_split_of_qm9(shared_dir: Path, tmp_path: Path) -> None:
     data = QM9Data(str(shared_dir / "data/graphs/qm9_smiles.txt.gz"), validation="test")
     data.setup()
     assert (data.provenance["train"], data.provenance["test"]) == (120_803, 13_082)
@@ -305,3 +335,8 @@ def test_published_split_of_qm9(shared_dir: Path) -> None:
     rows = gzip.decompress((shared_dir / "data/graphs/qm9_smiles.txt.gz").read_bytes()).decode().split()
     index = json.loads((shared_dir / "data/graphs/qm9_test_idx.json").read_text())
     assert data.test_references() == [rows[row] for row in index]
+    assert data.provenance["split"] == "published split"
+    (tmp_path / "alone.txt.gz").symlink_to(shared_dir / "data/graphs/qm9_smiles.txt.gz")
+    alone = QM9Data(str(tmp_path / "alone.txt.gz"), validation="test")
+    alone.setup()
+    assert alone.test_references() == data.test_references()
