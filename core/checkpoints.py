@@ -20,7 +20,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from scorefield.core.domains import find_domains
+from scorefield.core.domains import is_trusted
 from scorefield.core.errors import InputError
 from scorefield.core.files import atomic
 from scorefield.core.runs import FORMAT, Run
@@ -200,7 +200,7 @@ def instantiate(spec: Any, file: str | Path | None = None) -> Any:
 def _find_class(path: str, file: str | Path | None) -> type:
     """The class of this path; its own module must be allowed too, not only one that imports it."""
     module, _, name = path.rpartition(".")
-    if not _allowed(module):
+    if not is_trusted(module):
         what, mend = (
             f"{path} is not of scorefield or of an installed domain",
             "install its package if you trust it",
@@ -210,14 +210,9 @@ def _find_class(path: str, file: str | Path | None) -> type:
         found = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise InputError(f"no class {path} ({error})", file=file, place="class_path") from error
-    if not isinstance(found, type) or not _allowed(found.__module__):
+    if not isinstance(found, type) or not is_trusted(found.__module__):
         raise InputError(f"{path} is no class of its own module", file=file, place="class_path")
     return found
-
-
-def _allowed(module: str) -> bool:
-    packages = {entry.point.module.partition(".")[0] for entry in find_domains().values()}
-    return module.partition(".")[0] in packages | {"scorefield"}
 
 
 def load_system(folder: str | Path, which: Which = "raw") -> System:

@@ -17,7 +17,7 @@ from scorefield.core.names import unknown
 if TYPE_CHECKING:
     from scorefield.core.domain import Domain
 
-__all__ = ["DomainEntry", "find_domains", "load_domain"]
+__all__ = ["DomainEntry", "find_domains", "is_trusted", "load_domain"]
 
 GROUP = "scorefield.domains"
 
@@ -53,6 +53,12 @@ def find_domains() -> dict[str, DomainEntry]:
     """Every installed domain by name."""
     points = sorted(entry_points(group=GROUP), key=lambda point: point.name)
     return {point.name: DomainEntry(point.name, point) for point in points}
+
+
+def is_trusted(module: str) -> bool:
+    """Whether a module is of this suite or of a package that registered a domain; run files name no others."""
+    packages = {entry.point.module.partition(".")[0] for entry in find_domains().values()}
+    return module.partition(".")[0] in packages | {"scorefield"}
 
 
 def load_domain(name: str) -> Domain:

@@ -15,11 +15,14 @@ class InputError(ValueError):
         file: the file it is in.
         place: the place in the file (row, key, ...).
         mend: what to do about it.
+
+    Attributes:
+        problem: the text without the mend, for callers who know a better one.
     """
 
     def __init__(
         self, what: str, *, file: str | Path | None = None, place: str | None = None, mend: str | None = None
     ) -> None:
         where = ": ".join(str(part) for part in (file, place) if part is not None)
-        text = f"{where}: {what}" if where else what
-        super().__init__(f"{text}; {mend}" if mend else text)
+        self.problem = f"{where}: {what}" if where else what
+        super().__init__(f"{self.problem}; {mend}" if mend else self.problem)

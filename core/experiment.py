@@ -11,17 +11,18 @@ import difflib
 import importlib
 import inspect
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from scorefield.core.domains import is_trusted
 from scorefield.core.errors import InputError
 from scorefield.core.names import unknown
 
-__all__ = ["Experiment", "build", "find_class", "known_keys", "merge", "read_experiment"]
+__all__ = ["Experiment", "build", "confine", "find_class", "known_keys", "merge", "read_experiment"]
 
 PARTS = {"model": "scorefield.core.module.ScoreModule", "data": None, "trainer": "lightning.pytorch.Trainer"}
 """The parts of a configuration and their classes; the class of the data is part of the configuration."""
@@ -137,6 +138,32 @@ def merge(base: Any, change: Any) -> Any:
     if change.get("class_path", base.get("class_path")) != base.get("class_path"):
         return change
     return {**base, **{key: merge(base.get(key), value) for key, value in change.items()}}
+
+
+def confine(tree: Any, file: Path | None = None, also: Sequence[str] = ("lightning", "torch")) -> None:
+    """Refuse classes of packages that nobody vouched for: a run folder may have been downloaded.
+
+    Args:
+        tree: a configuration or a part of it.
+        file: where it was read, for errors.
+        also: packages whose classes are allowed beside those of this suite and of installed domains.
+
+    Raises:
+        InputError: a class is of another package; nothing was imported.
+    """
+    if isinstance(tree, list):
+        for value in tree:
+            confine(value, file, also)
+    if not isinstance(tree, dict):
+        return
+    path = str(tree.get("class_path", ""))
+    if path and not is_trusted(path) and path.partition(".")[0] not in also:
+        mend = "give the configuration with --config if you trust it"
+        raise InputError(
+            f"{path} is not of scorefield or of an installed domain", file=file, place="class_path", mend=mend
+        )
+    for value in tree.values():
+        confine(value, file, also)
 
 
 def build(spec: Any, file: Path | None = None, place: str = "") -> Any:

@@ -90,6 +90,10 @@ class StatesData(LightningDataModule):
         """Batches of the validation split, in the stored order."""
         return self._loader("validation", shuffle=False)
 
+    def local_files(self) -> dict[str, str]:
+        """Arguments that open the same file from any folder; none for arrays in memory."""
+        return {} if self.path is None else {"path": str(Path(self.path).absolute())}
+
     def arrays(self) -> Arrays:
         """All states as plain arrays, the splits and what is known of them; see `path`."""
         self.setup()

@@ -133,8 +133,14 @@ class ModelFiles(Callback):
             sizes=dict(data.sizes),
             tables=dict(data.tables),
             sampling=_sampling(module),
-            data={**self.experiment.as_dict()["data"], "provenance": dict(data.provenance)},
+            data=self._data(data),
         )
+
+    def _data(self, data: Any) -> dict[str, Any]:
+        """How to open the data again from any folder, and what they are."""
+        spec = self.experiment.as_dict()["data"]
+        files = data.local_files() if hasattr(data, "local_files") else {}
+        return {**spec, "init_args": {**spec["init_args"], **files}, "provenance": dict(data.provenance)}
 
 
 def _sampling(module: ScoreModule) -> dict[str, Any]:

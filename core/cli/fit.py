@@ -54,12 +54,15 @@ def run(arguments: list[str]) -> int:
     if any(word in ("-h", "--help") or re.match(r"--[\w.]+\.help\b", word) for word in arguments):
         _full_parser().parse_args(arguments)  # prints and ends the program
     own, rest = _own_parser().parse_known_args(arguments)
+    from scorefield.core.experiment import confine, read_experiment
     from scorefield.core.fitting import checked_resume, train
 
     if own.resume is not None:
         if own.config or own.out or own.export_states:
             raise InputError("--resume takes neither --config, --out nor --export-states")
-        own.config = [str(checked_resume(own.resume) / "config.yaml")]
+        file = checked_resume(own.resume) / "config.yaml"
+        confine(read_experiment(file), file)
+        own.config = [str(file)]
     experiment, name = _read(own.config or [])
     experiment = _overridden(experiment, rest)
     if own.export_states is not None:

@@ -147,6 +147,10 @@ class GraphData(LightningDataModule):
         graphs = self._read()
         return graphs[np.flatnonzero(self._is_test)]
 
+    def local_files(self) -> dict[str, str]:
+        """Arguments that open the same file from any folder."""
+        return {} if self.path is None else {"path": str(Path(self.path).absolute())}
+
     def arrays(self) -> dict[str, NDArray[Any]]:
         """All graphs as plain arrays, laid out as those of `MoleculeData.arrays`."""
         self._read()

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import yaml
 
+from scorefield.core import domains, experiment
 from scorefield.core.cli.main import main
 from tests.core.tiny_recipe import tiny_batch
 
@@ -20,7 +21,9 @@ CONFIG = {
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A working folder with a configuration and states."""
+    """A working folder with a configuration and states; the recipe's package counts as a domain's."""
+    trusted = domains.is_trusted
+    monkeypatch.setattr(experiment, "is_trusted", lambda module: module.startswith("tests.") or trusted(module))
     monkeypatch.chdir(tmp_path)
     Path("tiny.yaml").write_text(yaml.safe_dump(CONFIG))
     np.savez("states.npz", **{name: value.numpy() for name, value in tiny_batch(40).items()})
@@ -117,3 +120,14 @@ def test_help_lists_every_argument_and_shows_examples(capsys):
     for option in ("--out", "--resume", "--export-states", "--model.lr", "--trainer.max_epochs", "--data"):
         assert option in text
     assert "\n  scorefield fit --config qm9_gdss" in text
+
+
+def test_a_resumed_run_names_only_classes_of_known_packages(folder, capsys, monkeypatch):
+    run = Path("run")
+    (run / "checkpoints").mkdir(parents=True)
+    (run / "checkpoints" / "last.ckpt").touch()
+    tree = {**CONFIG, "model": {"system": {"class_path": "evil.Recipe"}}}
+    (run / "config.yaml").write_text(yaml.safe_dump(tree))
+    Path("evil.py").write_text("raise SystemExit('ran')")
+    monkeypatch.syspath_prepend(folder)
+    assert "evil.Recipe is not of scorefield" in fails(capsys, "--resume", "run", "--trainer.max_epochs=3")
