@@ -10,7 +10,7 @@ from pathlib import Path
 
 from scorefield.core.errors import InputError
 
-__all__ = ["atomic"]
+__all__ = ["atomic", "check_writable"]
 
 
 @contextmanager
@@ -33,3 +33,19 @@ def atomic(path: str | Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # where the parent is no folder there is nothing to remove
             temporary.unlink(missing_ok=True)
+
+
+def check_writable(path: str | Path) -> None:
+    """Find out before long work whether a file can be written at its end; nothing is changed.
+
+    Raises:
+        InputError: the path is a folder, or its folder cannot be made or written to.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise InputError("is a folder", file=path, mend="name a file")
+    parent = next(parent for parent in path.absolute().parents if parent.exists())
+    if not parent.is_dir():
+        raise InputError("is a file, not a folder to write to", file=parent)
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise InputError("the folder is not writable", file=parent, mend="write to another one")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import zipfile
 import zlib
@@ -22,7 +21,7 @@ import numpy as np
 
 from scorefield.core.domain import Samples
 from scorefield.core.errors import InputError
-from scorefield.core.files import atomic
+from scorefield.core.files import atomic, check_writable
 
 __all__ = ["Shard", "Shards"]
 
@@ -83,29 +82,22 @@ class Shards:
         Raises:
             InputError: the file or its shards come from another request, or cannot be written here.
         """
-        self._check_place()
-        if overwrite:
+        check_writable(self.file)
+        if overwrite or self.finished() is not None:
             return
         if self.folder.exists():
             earlier = _read_json(self._request_file)
             if earlier == self.request or self._empty():
                 return  # also where the file is there: it stems from an assembly that was interrupted
             raise self._refusal(self.folder, "holds an unfinished request with other settings", earlier)
-        if self.file.exists() and self.finished() is None:
+        if self.file.exists():
             summary = _read_json(self.summary_file) or {}
             raise self._refusal(self.file, "is there already, made with other settings", summary.get("request"))
 
-    def _check_place(self) -> None:
-        if self.file.is_dir():
-            raise InputError("is a folder", file=self.file, mend="name a file")
-        parent = next(parent for parent in self.file.absolute().parents if parent.exists())
-        if not parent.is_dir():
-            raise InputError("is a file, not a folder to write to", file=parent)
-        if not os.access(parent, os.W_OK | os.X_OK):
-            raise InputError("the folder is not writable", file=parent, mend="write to another one")
-
     def _empty(self) -> bool:
-        return self.folder.is_dir() and not any(self.folder.iterdir())
+        """Whether the folder tells of no work: it may hold what a killed process was about to write."""
+        kept = self._request_file.exists() or any(self.folder.glob("[0-9]*.npz"))
+        return self.folder.is_dir() and not kept
 
     def _refusal(self, path: Path, what: str, earlier: Any) -> InputError:
         difference = _difference(earlier, self.request) if isinstance(earlier, dict) else ""
@@ -113,8 +105,15 @@ class Shards:
         return InputError(what + difference, file=path, mend=mend)
 
     def discard(self) -> None:
-        """Remove the shards."""
+        """Remove the shards; what says whose they are goes last."""
+        for path in self.folder.glob("[0-9]*.npz"):
+            _remove(path)
         _remove(self.folder)
+
+    def tidy(self) -> None:
+        """Remove what an interruption left of a finished request; another request's shards stay."""
+        if _read_json(self._request_file) == self.request or self._empty():
+            self.discard()
 
     def open(self, overwrite: bool = False) -> None:
         """Make the folder ready for shards of this request.

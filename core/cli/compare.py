@@ -35,6 +35,11 @@ def run(args: Namespace) -> int:
     if args.permutations < 0 or args.seed < 0:
         name = "--permutations" if args.permutations < 0 else "--seed"
         raise InputError("must not be negative", place=name)
+    from scorefield.core.files import check_writable
+
+    for place in (args.json, args.report):
+        if place is not None:
+            check_writable(place)
     from scorefield.core.comparison import compare_many
     from scorefield.core.statistics.table import write_json
     from scorefield.core.statistics.uncertainty import Resampling

@@ -155,3 +155,92 @@ def test_a_run_brings_its_test_split_and_its_training_set(files, capsys):
     assert "which data it was trained on" in capsys.readouterr().err
     assert main(["compare", str(files / "run"), str(files / "a.smi"), "--domain", "series"]) == 2
     assert "domain" in capsys.readouterr().err
+
+
+MOLECULE_DATA = "scorefield.domains.graphs.molecule_data.MoleculeData"
+
+
+@pytest.fixture
+def many(files):
+    lines = [f"{'C' * size}{end}" for size in range(2, 12) for end in ("O", "N", "C=O", "F")]
+    (files / "many.smi").write_text("\n".join(lines))
+    return files
+
+
+def the_error(capsys, *arguments):
+    assert main(["compare", *map(str, arguments)]) == 2
+    return capsys.readouterr().err.splitlines()[-1]  # lines before it tell of the data
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ({"class_path": "subprocess.Popen", "init_args": {"args": ["touch", "ran"]}}, "is not of scorefield"),
+        ({"class_path": "scorefield.core.paths.VP"}, "VP holds no molecules to compare with; give the test file"),
+        ({"class_path": "scorefield.core.states_data.StatesData", "init_args": {"path": None}}, "give the test file"),
+        (
+            {"class_path": MOLECULE_DATA, "init_args": {"path": None}},
+            "no file of molecules is named; give the test file",
+        ),
+        ({"class_path": MOLECULE_DATA, "init_args": {"path": "gone.smi"}}, "gone.smi: there is no such file; give the"),
+    ],
+)
+def test_a_run_whose_data_cannot_be_opened(files, capsys, monkeypatch, data, words):
+    monkeypatch.chdir(files)
+    a_run(files / "run", data)
+    error = the_error(capsys, "run", "a.smi")
+    assert words in error
+    assert "--data.path" not in error
+    assert not (files / "ran").exists()
+
+
+def test_a_run_finds_its_data_from_another_folder_and_sees_that_they_changed(many, capsys, monkeypatch):
+    from scorefield.core.experiment import Experiment
+    from scorefield.core.training_files import ModelFiles
+    from scorefield.domains.graphs.molecule_data import MoleculeData
+
+    monkeypatch.chdir(many)
+    (many / "rows.json").write_text("[0, 3, 5]")
+    arguments = {"path": "many.smi", "test_index": "rows.json", "cache": False, "encode_workers": 1}
+    module = MoleculeData(**arguments)
+    module.setup("fit")
+    experiment = Experiment({}, {"class_path": MOLECULE_DATA, "init_args": arguments})
+    data = ModelFiles(many, experiment)._data(module)
+    assert data["init_args"]["path"] == str(many / "many.smi")
+    assert data["init_args"]["test_index"] == str(many / "rows.json")
+    a_run(many / "run", data)
+    (many / "elsewhere").mkdir()
+    monkeypatch.chdir(many / "elsewhere")
+    assert compare(many / "run", OTHER, resampling=QUICK, figures=False)["w1_weight"].n_real == 3
+    (many / "many.smi").write_text((many / "many.smi").read_text() + "\nCCCC\n")
+    assert "the data have changed since training (sha256 was" in the_error(capsys, many / "run", many / "a.smi")
+
+
+def test_where_the_package_is_installed_is_not_recorded():
+    from scorefield.domains.graphs.data import MoleculesSmallData
+
+    assert MoleculesSmallData().local_files() == {}
+
+
+def test_counts_of_the_summary_stand_in_for_columns(files):
+    from scorefield.domains.graphs.statistics.sources import read_population
+
+    facts = {"num": 8, "molecules": 8, "parsed": 6, "valid_ref": 7, "valid_strict": 5, "valid_connected": 4}
+    (files / "a.smi.json").write_text(json.dumps(facts))
+    found = compare(files / "real.smi", files / "a.smi", resampling=QUICK, figures=False)
+    assert [found[name].value for name in ("valid_ref", "valid_strict", "valid_connected")] == [7 / 8, 5 / 8, 4 / 8]
+    assert found["valid_ref"].n_generated == 8
+    for other in ({**facts, "parsed": 5}, {**facts, "num": 5}, {**facts, "valid_ref": 9}, {}, []):
+        (files / "a.smi.json").write_text(json.dumps(other))
+        assert read_population(files / "a.smi").validity("valid_ref") is None
+
+
+@pytest.mark.parametrize("option", ["--report", "--json"])
+def test_places_of_results_are_checked_before_the_work(files, capsys, monkeypatch, option):
+    monkeypatch.setattr("scorefield.core.comparison.compare_many", lambda *_, **__: pytest.fail("work was begun"))
+    (files / "taken").write_text("")
+    pair = (files / "real.smi", files / "a.smi")
+    good = {"--report": "--json", "--json": "--report"}[option]
+    error = the_error(capsys, *pair, option, files / "taken" / "out", good, files / "good")
+    assert "taken: is a file, not a folder" in error
+    assert not (files / "good").exists()

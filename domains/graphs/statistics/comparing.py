@@ -162,7 +162,7 @@ def _facts(
     return {
         "real molecules": f"{len(real.molecules):,}",
         "generated molecules": f"{len(generated.molecules):,}",
-        "training molecules": "not given" if train is None else f"{len(train.molecules):,}",
+        "training molecules": "not given" if train is None else f"{len(train.canonical):,}",
         "seed": str(seed),
         "resampling": f"{settings.permutations} permutations, {settings.bootstrap} bootstrap draws, "
         f"{settings.floors} real subsamples; fcd at most {_FRECHET_DRAWS}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -25,7 +25,22 @@ from scorefield.domains.graphs.statistics.substructures import (
 __all__ = ["MoleculePopulation"]
 
 T = TypeVar("T")
-_MARKS = frozenset("@/\\[")
+_MARKS = frozenset("@/\\[")  # stereo at atoms and bonds; isotopes stand in brackets
+
+
+def _parsed(smiles: Iterable[str]) -> Iterator[Chem.Mol]:
+    with rdBase.BlockLogs():
+        for text in smiles:
+            molecule = Chem.MolFromSmiles(str(text)) if text else None
+            if molecule is not None and molecule.GetNumAtoms() > 0:
+                yield molecule
+
+
+def _flat(canonical: str) -> str:
+    """The SMILES without stereo and isotopes; one with no mark of either is its own flat form."""
+    if not _MARKS & set(canonical):
+        return canonical
+    return str(Chem.MolToSmiles(Chem.MolFromSmiles(canonical), isomericSmiles=False))
 
 
 class MoleculePopulation:
@@ -35,6 +50,7 @@ class MoleculePopulation:
         molecules: decoded molecules, SMILES, or a population (then its features are shared).
         activations: ChemNet activations known in this run, shared between populations.
         progress: show progress bars.
+        stated: what the summary beside the file counts, where the file itself has no columns of validity.
     """
 
     def __init__(
@@ -43,8 +59,10 @@ class MoleculePopulation:
         *,
         activations: ActivationCache | None = None,
         progress: bool = False,
+        stated: Mapping[str, int] | None = None,
     ) -> None:
         self.source: Molecules
+        self.stated = molecules.stated if isinstance(molecules, MoleculePopulation) else dict(stated or {})
         if isinstance(molecules, MoleculePopulation):
             self.source = molecules.source
         elif isinstance(molecules, Molecules):
@@ -62,23 +80,25 @@ class MoleculePopulation:
     @cached_property
     def molecules(self) -> list[Chem.Mol]:
         """The molecules that RDKit can read, sanitised and with at least one atom."""
-        with rdBase.BlockLogs():
-            parsed = [Chem.MolFromSmiles(str(text)) for text in self.source.smiles if text]
-        return [molecule for molecule in parsed if molecule is not None and molecule.GetNumAtoms() > 0]
+        return list(_parsed(self.source.smiles))
 
     @cached_property
     def canonical(self) -> list[str]:
-        """Canonical SMILES of `molecules`."""
-        return [Chem.MolToSmiles(molecule) for molecule in self.molecules]
+        """Canonical SMILES of `molecules`, which are not kept for this alone: a training set would fill the memory."""
+        kept = self.__dict__.get("molecules")
+        return [Chem.MolToSmiles(molecule) for molecule in (_parsed(self.source.smiles) if kept is None else kept)]
 
     @cached_property
     def without_stereo(self) -> list[str]:
         """Canonical SMILES of `molecules` without stereochemistry and isotopes."""
-        pairs = zip(self.canonical, self.molecules, strict=True)
-        # Stereo stands in "@/\", isotopes in brackets: a text with neither is its own flat form.
-        return [
-            Chem.MolToSmiles(molecule, isomericSmiles=False) if _MARKS & set(text) else text for text, molecule in pairs
-        ]
+        return [_flat(text) for text in self.canonical]
+
+    def validity(self, flag: str) -> tuple[int, int] | None:
+        """How many were valid in a sense before correction, and of how many; None where that is not known."""
+        column = getattr(self.source, flag)
+        if column is not None:
+            return int(column.sum()), len(column)
+        return (self.stated[flag], self.stated["num"]) if flag in self.stated else None
 
     def subsample(self, size: int, generator: np.random.Generator) -> MoleculePopulation:
         """Some of the readable molecules, drawn without replacement."""

@@ -13,7 +13,9 @@ from scorefield.domains.graphs.statistics.population import MoleculePopulation
 
 __all__ = ["SCORES"]
 
-_NO_FLAGS = "the file does not say which molecules were valid before correction (.csv and .parquet do)"
+_NO_FLAGS = (
+    "neither the file (as .csv and .parquet do) nor a FILE.json beside it says how many were valid before correction"
+)
 _NO_TRAIN = "no training molecules were given (--train)"
 
 
@@ -25,8 +27,8 @@ def _share(successes: int, number: int) -> Measurement | None:
 
 def _validity(flag: str) -> Callable[[MoleculePopulation, MoleculePopulation | None], Measurement | None]:
     def compute(generated: MoleculePopulation, train: MoleculePopulation | None) -> Measurement | None:
-        column = getattr(generated.source, flag)
-        return None if column is None else _share(int(column.sum()), len(column))
+        counted = generated.validity(flag)
+        return None if counted is None else _share(*counted)
 
     return compute
 
