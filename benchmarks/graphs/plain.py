@@ -178,6 +178,6 @@ class PlainA(nn.Module):
         for layer in self.layers:
             x, adjs = layer(x, adjs, mask)
             channels.append(adjs)
-        score = self.final(torch.cat(channels, 1).permute(0, 2, 3, 1)).squeeze(-1)
+        score = self.final(torch.cat([group.permute(0, 2, 3, 1) for group in channels], -1)).squeeze(-1)
         nodes = score.shape[-1]
         return mask_edges(score * (1 - torch.eye(nodes, dtype=score.dtype)), mask)

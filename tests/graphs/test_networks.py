@@ -348,6 +348,25 @@ def test_bfloat16_autocast(kind: str) -> None:
     assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters() if p.requires_grad)
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize(("precision", "tolerance"), [(None, 1e-4), (torch.bfloat16, 0.05)])
+def test_a_gpu_agrees_with_the_processor(precision: torch.dtype | None, tolerance: float) -> None:
+    network = GDSSNetwork(small("gmh"), small("a")).float()
+    x, adj, mask = batch([6, 4, 1, 0], nodes=6)
+    state = state_of(x.float(), adj.float(), mask)
+    results = []
+    for device in ("cpu", "cuda"):
+        model = copy.deepcopy(network).to(device)
+        with torch.autocast("cuda", precision or torch.bfloat16, enabled=precision is not None):
+            out = model(state.to(device), torch.rand(4, device=device))
+        (out["x"].square().sum() + out["adj"].square().sum()).backward()
+        gradients = [p.grad for p in model.parameters() if p.grad is not None]
+        results.append([value.cpu() for value in (out["x"], out["adj"], *gradients)])
+    for found, wanted in zip(*results, strict=True):
+        assert (found - wanted).abs().max() <= tolerance * max(float(wanted.abs().max()), 1e-3)
+
+
 def test_sizes_that_cannot_be() -> None:
     with pytest.raises(ValueError, match="at least 2 layers"):
         ScoreNetworkA(3, num_layers=1)

@@ -15,12 +15,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
+from scorefield.domains.graphs.networks.autograd import apply
 from scorefield.domains.graphs.networks.convolution import glorot, inverse_root_degree
 from scorefield.domains.graphs.networks.graphs import GraphBatch
 from scorefield.domains.graphs.networks.perceptron import Perceptron, elu_, map_columns
@@ -83,7 +83,9 @@ class ChannelAttention(Stacked):
 
     def _map(self, part: str) -> Tensor:
         """Weight with the bias as its last row, (channels, in + 1, out): for features that end in a one."""
-        weight, bias = self.get_parameter(f"{part}_weight"), self.get_parameter(f"{part}_bias")
+        weight, bias = self._parameters[f"{part}_weight"], self._parameters[f"{part}_bias"]
+        assert weight is not None
+        assert bias is not None
         return torch.cat([weight, bias[:, None, :]], 1)
 
 
@@ -153,8 +155,11 @@ class AttentionLayer(nn.Module):
         self.attn = ChannelAttention(channels_in, width_in, width_attention, width_out, heads)
         self.mlp = Perceptron(num_linears, 2 * channels_in, hidden, channels_out)
         self.multi_channel = Perceptron(2, channels_in * width_out, hidden, width_out)
-        self.channels = channels_in
         self.output = output
+        # The mean over heads and over both directions is a factor of the first map's weight.
+        mean = torch.cat([torch.full((channels_in,), 0.5 / heads), torch.ones(channels_in)])
+        self.mean: Tensor
+        self.register_buffer("mean", mean, persistent=False)
         if output == "pairs":
             self.attn.freeze("value")
             self.multi_channel.requires_grad_(False)
@@ -169,11 +174,8 @@ class AttentionLayer(nn.Module):
             first, last = self.multi_channel.maps
             nodes = (self.attn.fold_values(first.weight), first.bias, last)
         if self.output != "nodes":
-            # The mean over heads and over both directions is a factor of the first weight, and the sum with
-            # the transpose, a sum of equal terms, a factor of the last.
-            mean = self.mlp.maps[0].weight.new_ones(2 * self.channels)
-            mean[: self.channels] = 0.5 / self.attn.heads
-            pairs = (self.attn.fold_scores(), self.mlp.fold(first_scale=mean, last_scale=2.0))
+            # A sum with the transpose, a sum of equal terms here, is a factor of the last map.
+            pairs = (self.attn.fold_scores(), self.mlp.fold(first_scale=self.mean, last_scale=2.0))
         return FoldedLayer(self.attn.heads, pairs, nodes)
 
 
@@ -183,7 +185,7 @@ def _messages(x: Tensor, matrices: Tensor) -> Tensor:
     root = inverse_root_degree(matrices)
     scaled = (root * x).view(channels * batch, nodes, x.shape[2])
     received = torch.bmm(matrices.view(channels * batch, nodes, nodes), scaled)
-    return functional.pad(received.view(channels, batch, nodes, x.shape[2]) * root, (0, 1), value=1.0)
+    return apply(_Finish, received.view(channels, batch, nodes, x.shape[2]), root)
 
 
 def _node_update(messages: Tensor, joined: Tensor, bias: Tensor, last: nn.Linear) -> Tensor:
@@ -200,3 +202,22 @@ def _scores(messages: Tensor, form: Tensor, heads: int) -> Tensor:
     left = left.view(channels * batch, nodes * heads, width)
     right = messages.view(channels * batch, nodes, width).transpose(1, 2)
     return torch.bmm(left, right).view(channels, batch, nodes, heads, nodes)
+
+
+class _Finish(torch.autograd.Function):
+    """Features (..., n) times a factor (..., 1), and a one after them."""
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, factor: Tensor) -> Tensor:
+        ctx.save_for_backward(features, factor)
+        *shape, width = features.shape
+        out = torch.empty(*shape, width + 1, dtype=features.dtype, device=features.device)
+        torch.mul(features, factor, out=out[..., :width])
+        out[..., width] = 1
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor]:
+        features, factor = ctx.saved_tensors
+        grad = grads[0][..., :-1]
+        return grad * factor, (grad * features).sum(-1, keepdim=True)

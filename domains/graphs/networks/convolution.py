@@ -11,6 +11,7 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 __all__ = ["GraphConvolution", "glorot", "inverse_root_degree"]
 
@@ -30,7 +31,7 @@ class GraphConvolution(nn.Module):
 
     def forward(self, messages: Tensor) -> Tensor:
         """Project propagated features, (..., in) -> (..., out)."""
-        return messages @ self.weight + self.bias
+        return functional.linear(messages, self.weight.T, self.bias)
 
 
 def glorot(width_in: int, width_out: int) -> Tensor:

@@ -35,6 +35,8 @@ class Perceptron(nn.Module):
             self.linear = linears[0]
         else:
             self.linears = nn.ModuleList(linears)
+        self.keep: Tensor
+        self.register_buffer("keep", functional.pad(torch.ones(1, 1), (max(widths), 0)), persistent=False)
 
     @property
     def maps(self) -> Sequence[nn.Linear]:
@@ -54,8 +56,8 @@ class Perceptron(nn.Module):
     def fold(self, first_scale: Tensor | None = None, last_scale: float = 1.0) -> list[Tensor]:
         """The maps as matrices for columns that end in a row of ones, biases as last columns.
 
-        All but the last matrix keep the row of ones, which ELU leaves as it is: so there is neither a bias to
-        add nor a sum over all columns in the derivative.
+        All but the last matrix end in a row that keeps the ones, which ELU leaves as they are: so there is neither a
+        bias to add nor a sum over all columns in the derivative.
 
         Args:
             first_scale: (width_in,) factor of each input row, taken into the first matrix.
@@ -66,8 +68,7 @@ class Perceptron(nn.Module):
         matrices = []
         for linear, scale in zip(hidden, scales, strict=False):
             affine = torch.cat([linear.weight * scale, linear.bias[:, None]], 1)
-            keep = functional.pad(affine.new_ones(1, 1), (linear.in_features, 0))
-            matrices.append(torch.cat([affine, keep]))
+            matrices.append(torch.cat([affine, self.keep[:, -affine.shape[1] :]]))
         weight = last.weight * (scales[len(hidden)] * last_scale)
         return [*matrices, torch.cat([weight, last.bias[:, None] * last_scale], 1)]
 
