@@ -72,22 +72,67 @@ def test_three_published_steps(folder: Path, tag: str) -> None:
             assert norms[name].item() == pytest.approx(stored["grad_norms"][step, column].item(), rel=1e-3)
         optimiser.step()
         ema.update()
-    _check_weights(system, stored, "")
+    _check_weights(system, stored, tag, "")
     with ema.using(averaged=True):
-        _check_weights(system, stored, "ema_")
+        _check_weights(system, stored, tag, "ema_")
 
 
-def _check_weights(system: System, stored: dict[str, Tensor], prefix: str) -> None:
+# Weights of community_small whose first clipped gradient and weight decay cancel, see the test below.
+LAYER = "x.final.linears.1.weight"
+CANCELLED = [(7, 182), (144, 125), (164, 129)]
+
+
+def _check_weights(system: System, stored: dict[str, Tensor], tag: str, prefix: str) -> None:
     weights = system.network.state_dict()
     wanted = [name for name in stored if name.startswith((f"{prefix}x.", f"{prefix}adj."))]
     assert wanted
     for name in wanted:
         difference = (weights[name.removeprefix(prefix)] - stored[name]).abs()
-        # Adam's first steps have the size of the learning rate whatever the gradient's: where the clipped gradient and
-        # the weight decay cancel, rounding decides. In community_small that concerns 3 weights of 44,944, also when
-        # all is computed in float64.
-        assert (difference > 1e-4).sum() <= difference.numel() / 10_000
-        assert difference.max() <= 1e-3
+        if tag == "community_small" and name == f"{prefix}{LAYER}":
+            for place in CANCELLED:
+                assert difference[place] <= 5e-4
+                difference[place] = 0
+        assert difference.max() <= 1e-4, name
+
+
+def test_rounding_decides_where_gradient_and_decay_cancel(folder: Path) -> None:
+    """Adam's first step is lr g / (|g| + 1e-8), which turns rounding of g into a step where g is as small as that.
+
+    At the three weights g (clipped gradient and weight decay) is 1e-4 of what is usual in the layer; there our own
+    float32 and float64 runs differ too, by the order of what separates them from the published weights.
+    """
+    single, first = _three_steps(folder, "community_small", torch.float32)
+    double, _ = _three_steps(folder, "community_small", torch.float64)
+    published = tensors(folder / "community_small.train3.npz")[LAYER]
+    typical = first.abs().median()
+    rounding, deviation = (single - double).abs(), (single - published).abs()
+    for place in CANCELLED:
+        assert first[place].abs() < min(1e-4 * typical, 1e-7)
+        assert deviation[place] < 3 * rounding[place]
+        assert rounding[place] > 1e-4
+    assert deviation.median() < 1e-6
+
+
+def _three_steps(folder: Path, tag: str, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """The layer after three steps, float64, and its first clipped gradient with weight decay."""
+    stored = tensors(folder / f"{tag}.train3.npz")
+    stored = {name: value.to(dtype) for name, value in stored.items()}
+    system = load_system(folder, tag).requires_grad_(True).to(dtype)
+    decay = stored["weight_decay"].item()
+    settings = {"lr": stored["lr"].item(), "weight_decay": decay}
+    optimiser = make_optimiser("adam", system.parameter_groups(), {}, **settings)
+    objective, mask = DenoisingScoreMatching("half_sum"), stored["adj0"].abs().sum(-1) > 1e-5
+    state = system.state({"x": stored["x0"], "adj": stored["adj0"], "mask": mask})
+    weight, first = system.network.get_parameter(LAYER), torch.zeros(0)
+    for step in range(3):
+        draws = Draws(stored["t"][step], {name: stored[f"z_{name}{step}"] for name in ("x", "adj")})
+        optimiser.zero_grad()
+        objective.total(objective.losses(system, state, draws)).backward()
+        clip_groups(optimiser, stored["grad_clip"].item())
+        assert weight.grad is not None
+        first = (weight.grad + decay * weight).detach().clone() if step == 0 else first
+        optimiser.step()
+    return weight.detach().double(), first
 
 
 class OneBatch(LightningDataModule):
@@ -135,10 +180,10 @@ def test_three_published_steps_by_the_module(folder: Path, tag: str, tmp_path: P
         for column, name in enumerate(("x", "adj")):
             assert float(row[f"train_loss_{name}"]) == pytest.approx(stored["losses"][step, column].item(), rel=1e-3)
             assert float(row[f"norm_{name}"]) == pytest.approx(stored["grad_norms"][step, column].item(), rel=1e-3)
-    _check_weights(module.model, stored, "")
+    _check_weights(module.model, stored, tag, "")
     assert module.ema is not None
     with module.ema.using(averaged=True):
-        _check_weights(module.model, stored, "ema_")
+        _check_weights(module.model, stored, tag, "ema_")
 
 
 @pytest.mark.parametrize("tag", TAGS)
