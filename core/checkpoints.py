@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -42,6 +43,7 @@ __all__ = [
 
 RECORD_FILE = "model.json"
 WEIGHTS_FILE = "model.safetensors"
+_RENAMING = 0.2  # seconds, far more than two renames take
 
 Which = Literal["raw", "ema"]
 
@@ -108,10 +110,10 @@ def save_model(
         text = json.dumps(asdict(record), indent=1)
     except TypeError as error:
         raise InputError(f"the record is not JSON-able ({error})", file=folder / RECORD_FILE) from error
-    with atomic(folder / WEIGHTS_FILE) as temporary:
-        temporary.write_bytes(safetensors.torch.save(tensors))
-    with atomic(folder / RECORD_FILE) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
+    # Both are written before either is renamed: a reader hardly ever meets one without the other.
+    with atomic(folder / RECORD_FILE) as record_file, atomic(folder / WEIGHTS_FILE) as weights_file:
+        weights_file.write_bytes(safetensors.torch.save(tensors))
+        record_file.write_text(text + "\n", encoding="utf-8")
     return record
 
 
@@ -130,7 +132,15 @@ def load_record(folder: str | Path) -> ModelRecord:
         if not isinstance(values.get(name), known[name]):
             what = f"not a {known[name].__name__}" if name in values else "key is missing"
             raise InputError(what, file=run.model_file, place=name, mend="copy the run anew")
+    _check_sampling(values["sampling"], run.model_file)
     return ModelRecord(**values)
+
+
+def _check_sampling(sampling: Mapping[str, Any], file: Path) -> None:
+    for name, kind in (("solver", str), ("steps", int), ("weights", str), ("arguments", dict)):
+        value = sampling.get(name)
+        if name in sampling and (not isinstance(value, kind) or isinstance(value, bool)):
+            raise InputError(f"{value!r} is no {kind.__name__}", file=file, place=f"sampling.{name}")
 
 
 def load_weights(folder: str | Path, which: Which = "raw") -> dict[str, Tensor]:
@@ -148,9 +158,14 @@ def load_weights(folder: str | Path, which: Which = "raw") -> dict[str, Tensor]:
     """
     if which not in get_args(Which):
         raise InputError(f"unknown weights {which!r}", mend="give raw or ema")
-    record, path = load_record(folder), Path(folder) / WEIGHTS_FILE
+    path = Path(folder) / WEIGHTS_FILE
     tensors = _read_tensors(path)
-    if weights_hash(tensors) != record.weights_hash:
+    whole = weights_hash(tensors) == load_record(folder).weights_hash
+    if not whole:  # a training that writes just now has renamed one file and will rename the other
+        time.sleep(_RENAMING)
+        tensors = _read_tensors(path)
+        whole = weights_hash(tensors) == load_record(folder).weights_hash
+    if not whole:
         what = f"the weights are not those that {RECORD_FILE} states (the hash differs)"
         raise InputError(what, file=path, mend="copy the run anew")
     chosen = {name[len(which) + 1 :]: value for name, value in tensors.items() if name.startswith(f"{which}.")}

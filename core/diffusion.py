@@ -108,6 +108,7 @@ class Diffusion:
             "weights_hash": self.record.weights_hash,
             "scorefield": scorefield.__version__,
             "torch": torch.__version__,
+            **getattr(self.domain, "versions", lambda tables: {})(self.record.tables),
         }
 
     def samples_type(self) -> type[Samples]:

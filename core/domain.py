@@ -65,7 +65,11 @@ class Tour:
 
 
 class Domain(Protocol):
-    """A domain of the suite."""
+    """A domain of the suite.
+
+    Two methods may be left out: `check_tables(tables, sizes, file)` raises `InputError` where a run's tables are not
+    what sampling needs, and `versions(tables)` gives the versions of libraries that samples depend on, by name.
+    """
 
     name: str
     description: str

@@ -10,7 +10,7 @@ from typing import Any, Literal, overload
 import torch
 from torch import Tensor
 
-from scorefield.core.checkpoints import Which, load_record, load_system
+from scorefield.core.checkpoints import RECORD_FILE, Which, load_record, load_system
 from scorefield.core.diffusion import Diffusion, Precision, Settings, join
 from scorefield.core.domain import Samples
 from scorefield.core.domains import load_domain
@@ -43,6 +43,8 @@ class Model:
         self.folder = open_run(run).folder
         self.record = load_record(self.folder)
         self.domain = load_domain(self.record.domain)
+        if hasattr(self.domain, "check_tables"):
+            self.domain.check_tables(self.record.tables, self.record.sizes, self.folder / RECORD_FILE)
         self._systems: dict[tuple[Which, bool], System] = {}
         self.system()
 
@@ -163,7 +165,7 @@ class Model:
         """The score of each component at x_t.
 
         Args:
-            values: components `[B, ...]`, masks and condition by name, or a state.
+            values: components `[B, ...]`, masks and condition by name, or a state; computed in the weights' type.
             t: times in [0, 1], `[B]`, or one for all rows.
             weights: `raw` or `ema`; the run's default by default.
 
@@ -171,10 +173,12 @@ class Model:
             The score by component, shaped like the components; gradients flow to `values`.
 
         Raises:
-            InputError: a component is missing, or times do not fit or are outside [0, 1], or have no score.
+            InputError: a component, or a mask or condition that the network needs, is missing; or times do not fit
+                or are outside [0, 1], or have no score.
         """
         system = self.system(weights)
         state = system.state(values)
+        state = state.to(dtype=next((p.dtype for p in system.parameters()), state.dtype))
         times = torch.as_tensor(t, dtype=state.dtype, device=state.device)
         if times.ndim and times.shape != (len(state),):
             raise InputError(
@@ -183,7 +187,12 @@ class Model:
         times = times.expand(len(state))
         if bool(((times < 0) | (times > 1) | times.isnan()).any()):
             raise InputError("a time lies outside [0, 1]", mend="0 is the data, 1 the noise")
-        return system.to(state.device).score(state, times)
+        try:
+            return system.to(state.device).score(state, times)
+        except KeyError as error:
+            if error.args[0] in state.as_dict():
+                raise
+            raise InputError(f"the state lacks {error.args[0]}", mend="give it beside the components") from error
 
 
 def _chunks(

@@ -172,11 +172,14 @@ def check_weights(path: Path) -> None:
             header = json.loads(file.read(length)) if 8 + length <= size else None
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror})", file=path) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError("corrupted: the header is not JSON", file=path, mend="copy the run anew") from error
     if header is None:
         raise InputError("cut short or not a safetensors file", file=path, mend="copy the run anew")
-    ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+    try:
+        ends = [int(entry["data_offsets"][1]) for name, entry in header.items() if name != "__metadata__"]
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
+        raise InputError("corrupted: the header is no table of tensors", file=path, mend="copy the run anew") from error
     expected = 8 + length + max(ends, default=0)
     if expected != size:
         what = f"corrupted: {size} bytes where the header says {expected}"

@@ -71,6 +71,9 @@ def run(args: Namespace) -> int:
     """Check everything, generate, and say what came out."""
     if args.num < 1:
         raise InputError(f"--num {args.num}: nothing to generate", mend="give at least 1")
+    from scorefield.core.runs import resolve_run
+
+    resolve_run(args.run_name)  # a misspelt name is found before anything heavy is imported
     from scorefield.core.generation import generate
 
     generator = _generator(args)

@@ -44,12 +44,41 @@ class GraphDomain:
 
         return Graphs
 
+    def check_tables(self, tables: Tables, sizes: Mapping[str, int], file: Path) -> None:
+        """Find tables that cannot be sampled with.
+
+        Raises:
+            InputError: a table is missing or mistyped; the file and the key are named.
+        """
+        largest, counts = sizes.get("max_nodes"), tables.get("node_counts")
+        if not isinstance(counts, dict) or not counts:
+            raise InputError("needs a count for each size", file=file, place="tables.node_counts")
+        for size, count in counts.items():
+            fits = size.isdecimal() and isinstance(largest, int) and 1 <= int(size) <= largest
+            if not fits or not isinstance(count, int | float) or not 0 <= count < float("inf"):
+                what = f"{size!r}: {count!r} is no count of graphs of up to {largest} nodes"
+                raise InputError(what, file=file, place="tables.node_counts")
+        if not any(counts.values()):
+            raise InputError("counts no graph", file=file, place="tables.node_counts")
+        atoms = tables.get("atoms")
+        named = isinstance(atoms, list) and all(isinstance(atom, str) for atom in atoms)
+        if _molecular(tables) and not (named and len(atoms) == sizes.get("features")):
+            raise InputError("needs a list of one element for each feature", file=file, place="tables.atoms")
+
+    def versions(self, tables: Tables) -> dict[str, str]:
+        """RDKit's version, where it decodes."""
+        if not _molecular(tables):
+            return {}
+        import rdkit
+
+        return {"rdkit": rdkit.__version__}
+
     def suffixes(self, tables: Tables) -> tuple[str, ...]:
         """What `sample --out` can write."""
         if _molecular(tables):
             from scorefield.domains.graphs.formats import SUFFIXES
 
-            return SUFFIXES
+            return (*SUFFIXES, *(f"{suffix}.gz" for suffix in SUFFIXES))
         from scorefield.domains.graphs.graph_formats import SUFFIXES as GRAPH_SUFFIXES
 
         return GRAPH_SUFFIXES

@@ -241,3 +241,12 @@ def test_runs_that_are_not_there(tmp_path, capsys):
 def test_help_shows_examples(capsys):
     assert main(["sample", "--help"]) == 0
     assert "scorefield sample runs/qm9_gdss/001 --num 10000" in capsys.readouterr().out
+
+
+def test_a_run_that_is_not_there_is_said_before_anything_heavy_is_imported(python, tmp_path):
+    code = (
+        "import sys; from scorefield.core.cli.main import main\n"
+        f"code = main(['sample', 'nothing', '--num', '1', '--out', {str(tmp_path / 'x.smi')!r}])\n"
+        "sys.exit(code if 'torch' not in sys.modules else 99)"
+    )
+    assert python("-c", code).returncode == 2

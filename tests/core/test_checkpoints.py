@@ -107,6 +107,9 @@ DAMAGES = {
     "missing key": (lambda d: _rewrite(d, sizes=None), "sizes: key is missing"),
     "missing hash": (lambda d: _rewrite(d, weights_hash=None), "weights_hash: key is missing"),
     "wrong type": (lambda d: _rewrite(d, sizes=[9]), "sizes: not a dict"),
+    "steps in words": (lambda d: _rewrite(d, sampling={"steps": "ten"}), "sampling.steps: 'ten' is no int"),
+    "steps true": (lambda d: _rewrite(d, sampling={"steps": True}), "sampling.steps: True is no int"),
+    "arguments listed": (lambda d: _rewrite(d, sampling={"arguments": []}), "sampling.arguments: .* is no dict"),
     "unknown key": (lambda d: _rewrite(d, command="x"), "command: unknown key"),
     "other hash": (lambda d: _rewrite(d, weights_hash="0"), "hash differs"),
     "foreign class": (lambda d: _rewrite(d, system={"class_path": "os.system"}), "os.system is not of scorefield"),
@@ -181,6 +184,15 @@ def test_instantiate_takes_classes_of_installed_domains(toy):
 def test_instantiate_refuses_what_is_no_class_of_ours(path):
     with pytest.raises(InputError, match="class_path"):
         instantiate({"class_path": path, "init_args": {}})
+
+
+def test_a_reader_between_two_renames_tries_again(toy_run, monkeypatch):
+    from scorefield.core import checkpoints
+
+    new, old = checkpoints._read_tensors(toy_run / WEIGHTS_FILE), {"raw.network.mean": torch.zeros(2)}
+    answers = [old, new]
+    monkeypatch.setattr(checkpoints, "_read_tensors", lambda path: answers.pop(0))
+    assert load_weights(toy_run).keys() == {name[4:] for name in new if name.startswith("raw.")}
 
 
 def test_pickles_are_never_read(toy_run):

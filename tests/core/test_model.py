@@ -209,3 +209,23 @@ def test_a_gpu_gives_the_known_distribution(model, precision):
     assert np.allclose(values.std(0), 0.5, atol=0.05)
     again = model.sample(2000, steps=20, device="cuda", precision=precision)
     assert (again.x == points.x).all()
+
+
+def test_the_score_is_computed_in_the_type_of_the_weights(model):
+    x = torch.randn(2, 3, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    score = model.score({"x": x}, torch.tensor([0.2, 0.9], dtype=torch.float64))["x"]
+    assert torch.equal(score, model.score({"x": x.float()}, torch.tensor([0.2, 0.9]))["x"])
+
+
+def test_a_mask_that_the_network_needs_is_named(model, monkeypatch):
+    network = type(model.system().network)
+    forward = network.forward
+    monkeypatch.setattr(network, "forward", lambda self, state, t: (state.masks["mask"], forward(self, state, t))[1])
+    with pytest.raises(InputError, match="the state lacks mask"):
+        model.score({"x": torch.zeros(1, 2, 2)}, 0.5)
+
+
+def test_the_request_tells_the_versions_of_the_domain(model, monkeypatch):
+    before = model.generator().request()
+    monkeypatch.setattr(type(model.domain), "versions", lambda self, tables: {"chemistry": "1"}, raising=False)
+    assert model.generator().request() == {**before, "chemistry": "1"}

@@ -150,3 +150,11 @@ def test_missing_weights(run):
     (run / "model.safetensors").unlink()
     with pytest.raises(InputError, match=r"model\.safetensors: cannot be read"):
         runs.open_run(run)
+
+
+@pytest.mark.parametrize("header", ["[]", "3", '{"a": 1}', '{"a": {}}', '{"a": {"data_offsets": [0]}}',
+                                    '{"a": {"data_offsets": [0, null]}}', '{"a": {"data_offsets": {}}}'])  # fmt: skip
+def test_a_header_that_is_no_table_of_tensors(run, header):
+    (run / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header.encode())
+    with pytest.raises(InputError, match=r"model\.safetensors: corrupted: the header is no table"):
+        runs.open_run(run)
