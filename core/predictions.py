@@ -18,6 +18,7 @@ __all__ = ["KINDS", "Kind", "conversion", "convert"]
 
 Kind = Literal["noise", "data", "score", "velocity"]
 KINDS: tuple[str, ...] = get_args(Kind)
+_SLACK = 1e-9  # of the range of times, for rounding
 
 
 def _to_noise(path: GaussianPath, t: Tensor, source: Kind) -> tuple[Tensor, Tensor]:
@@ -59,6 +60,9 @@ def conversion(path: GaussianPath, t: Tensor, source: Kind, target: Kind) -> tup
     Raises:
         InputError: a time outside [0, 1], or one at which the target does not exist (as the score at sigma = 0).
     """
+    outside = ~((t >= -_SLACK) & (t <= 1 + _SLACK))
+    if bool(outside.any()):
+        raise InputError(f"t = {float(t[outside].flatten()[0]):g} lies outside [0, 1]")
     if source == target:
         return torch.zeros_like(t), torch.ones_like(t)
     from_x, from_value = _to_noise(path, t, source)

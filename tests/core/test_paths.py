@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from scorefield.core.errors import InputError
 from scorefield.core.paths import VE, VP, DiscreteChain, GaussianPath, Linear, SubVP
-from scorefield.core.predictions import KINDS, conversion, convert
+from scorefield.core.predictions import KINDS, Kind, conversion, convert
 
 PATHS: list[GaussianPath] = [VP(), VP(0.1, 1.0), SubVP(), VE(), VE(0.1, 1.0), Linear(), DiscreteChain("linear", 100),
                              DiscreteChain("cosine", 250)]  # fmt: skip
@@ -112,3 +112,15 @@ def test_impossible_paths_are_refused(make) -> None:
 def test_a_score_does_not_exist_without_noise() -> None:
     with pytest.raises(InputError, match="t = 0"):
         conversion(VP(), torch.zeros(1, dtype=torch.float64), "noise", "score")
+
+
+@pytest.mark.parametrize("t", [-1e-6, 1.5, float("nan")])
+@pytest.mark.parametrize("target", ["noise", "data"])
+def test_times_outside_the_range_are_refused(t: float, target: Kind) -> None:
+    with pytest.raises(InputError, match=r"lies outside \[0, 1\]"):
+        conversion(VP(), torch.tensor([0.5, t], dtype=torch.float64), "noise", target)
+
+
+def test_times_may_be_off_by_rounding() -> None:
+    t = torch.tensor([1 + 1e-10], dtype=torch.float64)
+    assert all(bool(torch.isfinite(c).all()) for c in conversion(VP(), t, "noise", "data"))
