@@ -43,7 +43,7 @@ def check_states(
     for start in range(0, len(mask), _BLOCK):
         rows = slice(start, start + _BLOCK)
         there = mask[rows].astype(bool)
-        _refuse("mask", {"no node is there": ~there.any(1)}, start, file)
+        _refuse("mask", {"no node is there": np.asarray(~there.any(1))}, start, file)
         for name, value in components.items():
             problems = _matrix_problems if name in square else _problems
             _refuse(name, problems(value[rows], there), start, file)
