@@ -11,7 +11,6 @@ import importlib.util
 import os
 import shutil
 import sys
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,9 +23,11 @@ from scorefield.core.configs import resolve_config
 from scorefield.core.errors import InputError
 from scorefield.core.experiment import Experiment, build, read_experiment
 from scorefield.core.files import atomic
-from scorefield.core.metrics import EpochLines, Events, MetricsFile, quiet_trainer
+from scorefield.core.metrics import EpochLines, Events, MetricsFile
 from scorefield.core.module import ScoreModule
+from scorefield.core.quiet import quiet_training
 from scorefield.core.runs import allocate, claim
+from scorefield.core.solvers.registry import make_solver
 from scorefield.core.states_data import StatesData
 from scorefield.core.training_files import LAST, AtomicCheckpoints, ModelFiles, checkpoint_callbacks
 
@@ -106,6 +107,7 @@ def train(
     """
     data = data if data is not None else build(experiment.data, experiment.file, "data")
     module: ScoreModule = build(_module_spec(experiment), experiment.file, "model")
+    _check_sampler(module, experiment.file)
     if not resume and _is_first():
         data.prepare_data()
         data.setup("fit")  # bad data is found before there is a folder
@@ -117,8 +119,7 @@ def train(
         if trainer.is_global_zero:
             with atomic(folder / CONFIG) as temporary:
                 temporary.write_text(experiment.to_yaml(), encoding="utf-8")
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
+        with quiet_training():
             trainer.fit(module, datamodule=data, ckpt_path=folder / LAST if resume else None)
     except Exception:
         if not resume and _is_first() and not any((folder / kept).exists() for kept in (LAST, "model.json")):
@@ -129,6 +130,17 @@ def train(
     finally:
         os.environ.pop(_FOLDER, None)
     return folder
+
+
+def _check_sampler(module: ScoreModule, file: Path | None) -> None:
+    """Find a wrong default sampler before the training, not at the first sample after it."""
+    settings = getattr(module.recipe, "sampling", None)
+    if settings is None:
+        return
+    try:
+        make_solver(settings.solver, settings.steps, **settings.arguments)
+    except InputError as error:
+        raise InputError(str(error), file=file, place="model.system.sampling") from None
 
 
 def _remove_empty(*folders: Path) -> None:
@@ -173,7 +185,6 @@ def make_trainer(experiment: Experiment, folder: Path) -> Trainer:
             "gradients are clipped by component", file=experiment.file, place="trainer.gradient_clip_val",
             mend="set model.clip",
         )  # fmt: skip
-    quiet_trainer()
     given = {name: _as_list(arguments.get(name)) for name in ("callbacks", "plugins")}
     arguments["callbacks"] = [*given["callbacks"], ModelFiles(folder, experiment), *checkpoint_callbacks(folder)]
     arguments["plugins"] = [*given["plugins"], AtomicCheckpoints()]
@@ -186,7 +197,8 @@ def make_trainer(experiment: Experiment, folder: Path) -> Trainer:
     arguments |= {key: value for key, value in defaults.items() if arguments.get(key) is None}
     arguments["default_root_dir"] = arguments.get("default_root_dir") or folder
     try:
-        return Trainer(**arguments)
+        with quiet_training():
+            return Trainer(**arguments)
     except InputError:
         raise
     except (MisconfigurationException, TypeError, ValueError, RuntimeError) as error:

@@ -7,10 +7,7 @@ the bytes of the file are the same for any number of processes and after any int
 
 from __future__ import annotations
 
-import logging
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -25,6 +22,7 @@ from torch.utils.data import DataLoader, Subset
 from scorefield.core.domain import Samples
 from scorefield.core.errors import InputError
 from scorefield.core.progress import SampleBar
+from scorefield.core.quiet import quiet_predicting
 from scorefield.core.shards import Shard, Shards
 
 __all__ = ["CHUNK_SIZE", "Generated", "Generator", "Machine", "choose_device", "chunk_sizes", "generate"]
@@ -178,7 +176,7 @@ def generate(
     if summary is not None:
         shards.discard()
         return Generated(summary, new=False)
-    with _quiet(), SampleBar() as bar:
+    with quiet_predicting(), SampleBar() as bar:
         trainer = machine.trainer([_Writer(shards), _Threads(machine.threads)])
         missing = _Missing(shards, sizes, overwrite, bar)
         trainer.predict(_Shell(generator, bar), missing, return_predictions=False)
@@ -271,19 +269,3 @@ class _Threads(pl.Callback):
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """See `Callback`."""
         torch.set_num_threads(self._before)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep Lightning's notes on hardware and data loading from the user."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
-    levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="lightning")
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        try:
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import logging
 import time
 from argparse import Namespace
 from pathlib import Path
@@ -16,10 +15,9 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 
 from scorefield.core.files import atomic
 
-__all__ = ["EpochLines", "Events", "MetricsFile", "quiet_trainer"]
+__all__ = ["EpochLines", "Events", "MetricsFile"]
 
 _PAUSE = 5.0  # seconds between two lines
-_ASIDE = ("Tip:", "GPU available", "TPU available", "HPU available", "to estimate number of stepping batches")
 
 
 class MetricsFile(Logger):
@@ -109,14 +107,3 @@ class EpochLines(Callback):
         values = trainer.callback_metrics
         shown = ", ".join(f"{name} {float(values[name]):.4f}" for name in ("train_loss", "val_loss") if name in values)
         rank_zero_info(f"epoch {trainer.current_epoch}, step {trainer.global_step}: {shown}")
-
-
-def quiet_trainer() -> None:
-    """Keep the trainer's asides, such as advertisements, out of the log."""
-
-    def wanted(record: logging.LogRecord) -> bool:
-        return not any(part in record.getMessage() for part in _ASIDE)
-
-    logger = logging.getLogger("lightning.pytorch.utilities.rank_zero")
-    if not logger.filters:
-        logger.addFilter(wanted)

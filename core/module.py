@@ -168,9 +168,11 @@ class ScoreModule(LightningModule):
         """Stop a run that diverged before its checkpoint is overwritten.
 
         Raises:
-            InputError: a loss was not finite.
+            InputError: a loss was not finite, in this process or another.
         """
-        if not bool(torch.isfinite(torch.as_tensor(self._loss_sum))):
+        finite = bool(torch.isfinite(torch.as_tensor(self._loss_sum)))
+        # All processes stop together: one that raised alone would leave the others waiting for it.
+        if not self.trainer.strategy.reduce_boolean_decision(finite, all=True):
             what = f"the loss is no longer finite in epoch {self.current_epoch}"
             raise InputError(what, mend="lower model.lr or model.clip")
         self._loss_sum = 0.0

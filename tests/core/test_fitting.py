@@ -7,7 +7,9 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,7 +19,9 @@ from safetensors.torch import load_file
 from scorefield.core.errors import InputError
 from scorefield.core.experiment import Experiment, read_experiment
 from scorefield.core.fitting import checked_resume, fit, train
-from tests.core.tiny_recipe import tiny_batch
+from scorefield.core.module import ScoreModule
+from scorefield.core.settings import SamplerSettings
+from tests.core.tiny_recipe import Tiny, tiny_batch
 
 ROOT = Path(__file__).parents[2]
 CONFIG = {
@@ -82,6 +86,14 @@ def test_resuming_continues_bit_for_bit(trained, tmp_path):
     assert rows(folder) == rows(trained)
     with pytest.raises(InputError, match="finished its 4 epochs"):
         train(experiment, name="run", resume=folder)
+
+
+def test_training_says_what_matters_only(tmp_path, caplog):
+    with warnings.catch_warnings(record=True) as warned, caplog.at_level("INFO"):
+        warnings.simplefilter("always")
+        fit(CONFIG, states(), tmp_path / "run", max_epochs=1)
+    assert not [str(warning.message) for warning in warned if "LeafSpec" in str(warning.message)]
+    assert "stopped" not in caplog.text
 
 
 def test_the_global_random_state_is_left_alone(tmp_path):
@@ -158,6 +170,45 @@ def test_an_interrupted_run_can_be_sampled_from_and_resumed(tmp_path):
 def test_a_loss_that_is_not_finite_ends_the_run_and_leaves_nothing(tmp_path):
     with pytest.raises(InputError, match=r"no longer finite in epoch 0; lower model.lr"):
         fit(CONFIG, states(), tmp_path / "run", lr=1e30)
+    assert not (tmp_path / "run").exists()
+
+
+def test_processes_stop_together_when_one_diverges():
+    """A process whose own loss is finite stops too; raising alone would leave the others waiting."""
+    asked = []
+    strategy = SimpleNamespace(reduce_boolean_decision=lambda finite, all: asked.append((finite, all)))
+    module = ScoreModule(Tiny())
+    module._trainer = SimpleNamespace(strategy=strategy, current_epoch=3)
+    with pytest.raises(InputError, match="no longer finite in epoch 3"):
+        module.on_train_epoch_end()
+    assert asked == [(True, True)]
+
+
+def sampler(**values) -> dict:
+    settings = {"class_path": "scorefield.core.settings.SamplerSettings", "init_args": values}
+    system = {"class_path": "tests.core.test_fitting.Sampled", "init_args": {"sampling": settings}}
+    return {**CONFIG, "model": {"system": system}}
+
+
+class Sampled(Tiny):
+    """A recipe with a default sampler."""
+
+    def __init__(self, sampling: SamplerSettings) -> None:
+        super().__init__()
+        self.sampling = sampling
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"solver": "nosuch", "steps": 5}, r"model\.system\.sampling: unknown solver 'nosuch'; known solvers are"),
+        ({"solver": "ddim", "steps": 0}, r"model\.system\.sampling: .*steps"),
+        ({"solver": "ddim", "steps": 5, "arguments": {"snrr": 1}}, "has no argument 'snrr'"),
+    ],
+)
+def test_a_wrong_sampler_is_found_before_the_training(tmp_path, values, words):
+    with pytest.raises(InputError, match=words):
+        fit(sampler(**values), states(), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
