@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from scorefield.core.errors import InputError
 from scorefield.core.experiment import Experiment
 from scorefield.core.files import atomic
 from scorefield.core.module import ScoreModule
+from scorefield.core.paths import VE
+from scorefield.core.system import System
 
 __all__ = ["LAST", "AtomicCheckpoints", "ModelFiles", "checkpoint_callbacks", "domain_of"]
 
@@ -95,6 +98,7 @@ class ModelFiles(Callback):
         name = data.provenance.get("name", type(data).__name__)
         what = f"training {recipe} (parameters: {counts}) on {name} ({rows} samples; {', '.join(facts)})"
         rank_zero_info(f"{what} into {self.folder}")
+        _warn_of_priors(_score_module(pl_module).model)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Store the configuration in the checkpoint too."""
@@ -141,6 +145,16 @@ class ModelFiles(Callback):
         spec = self.experiment.as_dict()["data"]
         files = data.local_files() if hasattr(data, "local_files") else {}
         return {**spec, "init_args": {**spec["init_args"], **files}, "provenance": dict(data.provenance)}
+
+
+@rank_zero_only
+def _warn_of_priors(system: System) -> None:
+    """Sampling starts from N(0, 1), which a path that keeps part of the signal does not reach."""
+    kept = {name: float(c.path.alpha(torch.ones(1, dtype=torch.float64))) for name, c in system.components.items()}
+    named = [f"{n} {a:.2f}" for n, a in kept.items() if a > 0.1 and not isinstance(system.components[n].path, VE)]
+    if named:
+        what = f"paths end with a share of the signal ({', '.join(named)}) that the prior N(0, 1) lacks"
+        warnings.warn(f"{what}; a larger beta_max brings them together", stacklevel=2)
 
 
 def _sampling(module: ScoreModule) -> dict[str, Any]:

@@ -11,7 +11,9 @@ import importlib.util
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import scorefield
@@ -46,7 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     debug, words = _take_debug(sys.argv[1:] if arguments is None else arguments)
     try:
-        code = _dispatch(words)
+        with _plain_warnings():
+            code = _dispatch(words)
         sys.stdout.flush()
         return code
     except BrokenPipeError:
@@ -55,6 +58,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 141
     except (Exception, KeyboardInterrupt, SystemExit) as error:
         return _report(error, debug)
+
+
+@contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Show warnings meant for users as one line, once; processes that were launched for the work say nothing."""
+    first = all(os.environ.get(name, "0") in ("", "0") for name in ("RANK", "LOCAL_RANK", "NODE_RANK"))
+
+    def show(message: Any, category: type[Warning], *place: Any) -> None:
+        if category is not UserWarning:
+            before(message, category, *place)
+        elif first:
+            _say(f"warning: {message}", 0)
+
+    with warnings.catch_warnings():
+        before, warnings.showwarning = warnings.showwarning, show
+        yield
 
 
 def _take_debug(arguments: Sequence[str]) -> tuple[bool, list[str]]:

@@ -115,6 +115,7 @@ class Exponential(Rule):
         if eta and corrector:
             raise InputError("a corrector needs eta = 0: it would have to re-use the step's noise")
         self.stages, self.corrector, self.eta, self.kind = order, corrector, eta, kind
+        self.least_steps = max(order, corrector)
         self.lower_final, self.stochastic = lower_final, eta > 0
 
     def _step(self, s: Steps, i: int, positions: list[float]) -> tuple[float, list[float]]:
@@ -169,6 +170,7 @@ class DPMSolverMultistep(Rule):
         if kind not in ("data", "noise") or (eta and kind != "data"):
             raise InputError(f"no such solver: {kind} prediction, eta {eta:g}", mend="use data prediction")
         self.order, self.kind, self.variant, self.eta = order, kind, variant, eta
+        self.least_steps = order
         self.lower_final, self.stochastic = lower_final, eta > 0
 
     def _values(self, positions: list[float], width: float) -> list[float]:
@@ -227,6 +229,7 @@ class UniPC(Rule):
         if order < 1 or kind not in ("data", "noise") or basis not in ("bh1", "bh2"):
             raise InputError(f"no UniPC of order {order}, {kind} prediction, basis {basis}")
         self.order, self.kind, self.basis, self.lower_final = order, kind, basis, lower_final
+        self.least_steps = order
 
     def _differences(self, positions: list[float], width: float, corrector: bool) -> tuple[float, np.ndarray]:
         """B, and weights of the differences to the newest value at the other positions (the corrector's last is 1)."""

@@ -7,6 +7,7 @@ number of interleaved runs.
 from __future__ import annotations
 
 import math
+import warnings
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Literal
@@ -119,6 +120,8 @@ class LinearSolver(Solver):
     ) -> None:
         if steps < 1:
             raise InputError(f"{steps} steps", mend="give at least 1")
+        if steps < rule.least_steps:
+            warnings.warn(f"{steps} steps lower the order of the solver from {rule.least_steps}", stacklevel=2)
         if end is not None and not 0 <= end < 1:
             raise InputError(f"end {end:g}", mend="give a time from 0 to below 1")
         if final not in ("none", "denoise"):

@@ -45,6 +45,7 @@ class DPMSolverSinglestep(Rule):
         if order not in (1, 2, 3) or kind not in ("data", "noise"):
             raise InputError(f"no singlestep solver of order {order} in {kind} prediction", mend="give order 1 to 3")
         self.order, self.kind, self.variant, self.packed = order, kind, variant, packed
+        self.least_steps = order if packed else 1
 
     def _orders(self, steps: int) -> list[int]:
         """Order of each step."""

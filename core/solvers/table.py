@@ -71,9 +71,11 @@ class Rule(ABC):
     Attributes:
         kind: the prediction that the coefficients multiply.
         stochastic: whether moves add noise.
+        least_steps: with fewer steps than this the order is lowered throughout.
     """
 
     kind: Kind = "data"
+    least_steps: int = 1
     stochastic: bool = False
 
     def layout(self, grid: Grid, path: GaussianPath, steps: int, end: float) -> Layout:

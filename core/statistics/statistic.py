@@ -77,7 +77,7 @@ class Statistic(Generic[P]):
         value = float(self.distance.evaluator(pooled)(*memberships(m, n))[0])
         p_value, interval = self._uncertainty(pooled, value, m, n, settings, generator)
         floor, note = None, ""
-        if settings.floors:
+        if settings.floors and m // 2 >= 2:
             floor, size = real_floor(self.distance, _first_rows(real, pooled, m), n, settings.floors, generator)
             note = "" if size == n else f"floor of {size} real objects against the {m - size} others"
         low, high = (interval.low, interval.high) if interval else (None, None)

@@ -250,3 +250,9 @@ def test_a_run_that_is_not_there_is_said_before_anything_heavy_is_imported(pytho
         "sys.exit(code if 'torch' not in sys.modules else 99)"
     )
     assert python("-c", code).returncode == 2
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_lowered_order_is_said_in_one_line(sample, capsys):
+    assert sample("--solver", "unipc", "--steps", 2) == 0
+    assert capsys.readouterr().err == "scorefield: warning: 2 steps lower the order of the solver from 3\n"

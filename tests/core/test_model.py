@@ -72,6 +72,7 @@ def test_samples_stand_in_the_order_in_which_sizes_were_drawn(model):
     assert points.count.tolist() == drawn.tolist()
 
 
+@pytest.mark.filterwarnings("ignore:1 steps lower the order")
 def test_network_calls_have_the_shape_of_tiles(model):
     shapes = []
     model.system().network.register_forward_pre_hook(lambda _, inputs: shapes.append(tuple(inputs[0]["x"].shape)))

@@ -89,3 +89,15 @@ def test_bars_and_a_constant_are_drawn():
     assert distributions_svg(panels) == distributions_svg(panels)
     panels = [Distribution("constant", np.full(3, 0.5), np.array([0.1, 0.2, 0.25]))]
     assert "<svg" in distributions_svg(panels)
+
+
+def test_so_few_objects_that_half_of_them_have_no_variance_give_no_floor():
+    from scorefield.core.statistics.frechet import Frechet
+    from scorefield.core.statistics.statistic import Statistic
+    from scorefield.core.statistics.uncertainty import Resampling
+
+    features = np.random.default_rng(0).normal(size=(6, 3))
+    statistic = Statistic("fcd", "", lambda rows: rows, Frechet())
+    row = statistic.row(features[:3], features[3:], Resampling(permutations=0, bootstrap=0, floors=3), 0)
+    assert row.floor is None
+    assert np.isfinite(row.value)
