@@ -82,6 +82,10 @@ class Machine:
         """Processes on all nodes together."""
         return self.devices * self.nodes
 
+    def hardware(self) -> dict[str, str]:
+        """What of the hardware the samples' last digits depend on."""
+        return {"gpu": torch.cuda.get_device_name()} if self.device == "cuda" else {}
+
     def trainer(self, callbacks: list[pl.Callback]) -> pl.Trainer:
         """A Lightning trainer that only predicts."""
         # A process that runs out of chunks waits for the others, however long they take.
@@ -170,11 +174,11 @@ def generate(
     """
     machine, sizes = machine or Machine(), chunk_sizes(num, chunk_size)
     facts = {"num": num, "chunk_size": chunk_size, "threads": machine.threads, "device": machine.device}
-    shards = Shards(file, {**facts, **generator.request()}, generator.samples_type())
+    shards = Shards(file, {**facts, **machine.hardware(), **generator.request()}, generator.samples_type())
     shards.check(overwrite)
     summary = None if overwrite else shards.finished()
     if summary is not None:
-        shards.discard()
+        shards.tidy()
         return Generated(summary, new=False)
     with quiet_predicting(), SampleBar() as bar:
         trainer = machine.trainer([_Writer(shards), _Threads(machine.threads)])
@@ -186,12 +190,21 @@ def generate(
     return Generated(shards.assemble(sizes, {**facts, **generator.facts()}), new=True)
 
 
+@dataclass(frozen=True)
+class _Failure:
+    """What went wrong in the first process, as text: not every exception can be sent."""
+
+    text: str
+    input: bool
+
+
 class _Missing(pl.LightningDataModule):
     """The chunks that this process has to make; the first process looks which ones are missing."""
 
     def __init__(self, shards: Shards, sizes: dict[int, int], overwrite: bool, bar: SampleBar) -> None:
         super().__init__()
         self._shards, self._sizes, self._overwrite, self._bar = shards, sizes, overwrite, bar
+        self._error: Exception | None = None
         # A process has nothing to do where fewer chunks are missing than there are processes.
         self.allow_zero_length_dataloader_with_multiple_devices = True
 
@@ -200,21 +213,24 @@ class _Missing(pl.LightningDataModule):
         trainer = self.trainer
         assert trainer is not None  # Lightning sets it before it asks
         outcome: Any = trainer.strategy.broadcast(self._open() if trainer.is_global_zero else None)
-        if isinstance(outcome, str):
-            raise InputError(outcome)
+        if isinstance(outcome, _Failure):
+            raise (InputError if outcome.input else RuntimeError)(outcome.text) from self._error
         if trainer.is_global_zero:
             total = sum(self._sizes.values())
             self._bar.start(total, total - sum(size for _, size in outcome), trainer.world_size)
         mine: Subset[Chunk] = Subset(outcome, range(trainer.global_rank, len(outcome), trainer.world_size))
         return DataLoader(mine, batch_size=1, collate_fn=_only)
 
-    def _open(self) -> list[Chunk] | str:
-        """The missing chunks, or an error's text for all processes."""
+    def _open(self) -> list[Chunk] | _Failure:
+        """The missing chunks, or an error for all processes: those not told would wait for ever."""
         try:
             self._shards.open(self._overwrite)
+            return [(chunk, self._sizes[chunk]) for chunk in self._shards.missing(self._sizes)]
         except InputError as error:
-            return str(error)
-        return [(chunk, self._sizes[chunk]) for chunk in self._shards.missing(self._sizes)]
+            return _Failure(str(error), input=True)
+        except Exception as error:
+            self._error = error
+            return _Failure(f"{type(error).__name__}: {error}", input=False)
 
 
 def _only(batch: list[Chunk]) -> Chunk:

@@ -72,7 +72,7 @@ def _plain_warnings() -> Iterator[None]:
             _say(f"warning: {message}", 0)
 
     with warnings.catch_warnings():
-        before, warnings.showwarning = warnings.showwarning, show
+        before, warnings.showwarning = warnings.showwarning, show  # type: ignore[assignment]
         yield
 
 

@@ -61,8 +61,8 @@ class GraphDomain:
         if not any(counts.values()):
             raise InputError("counts no graph", file=file, place="tables.node_counts")
         atoms = tables.get("atoms")
-        named = isinstance(atoms, list) and all(isinstance(atom, str) for atom in atoms)
-        if _molecular(tables) and not (named and len(atoms) == sizes.get("features")):
+        named = [atom for atom in atoms if isinstance(atom, str)] if isinstance(atoms, list) else []
+        if _molecular(tables) and (atoms != named or len(named) != sizes.get("features")):
             raise InputError("needs a list of one element for each feature", file=file, place="tables.atoms")
 
     def versions(self, tables: Tables) -> dict[str, str]:

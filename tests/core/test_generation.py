@@ -246,6 +246,13 @@ def test_impossible_machines(numbers):
         Machine(**numbers)
 
 
+def test_a_gpu_is_part_of_the_request(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "H200")
+    assert Machine(device="cuda").hardware() == {"gpu": "H200"}
+    assert Machine().hardware() == {}
+
+
 def test_devices_by_name(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert choose_device() == choose_device("auto") == choose_device("cpu") == "cpu"
@@ -280,3 +287,48 @@ def test_the_bar_shows_samples_on_a_terminal_only(monkeypatch, capsys):
         bar.within(4)(1.0)
         assert bar._bar.n == 10
     assert "samples" in capsys.readouterr().err
+
+
+def test_a_finished_file_wins_over_leftovers(make, toy, tmp_path):
+    file, parts = tmp_path / "points.txt", tmp_path / "points.txt.parts"
+    generate(make(), file, 10, 4)
+    parts.mkdir()
+    (parts / "000000.npz").write_bytes(b"junk")  # a removal that was interrupted, the request gone first
+    assert not generate(make(), file, 10, 4).new
+    (parts / "request.json").write_text('{"num": 3}')
+    assert not generate(make(), file, 10, 4).new
+    assert sorted(path.name for path in parts.iterdir()) == ["000000.npz", "request.json"]
+
+
+def test_an_interrupted_removal_still_says_whose_the_shards_were(make, toy, tmp_path, monkeypatch):
+    file = tmp_path / "points.txt"
+    with pytest.raises(RuntimeError):
+        generate(make(broken=1), file, 10, 4)
+    shards = Shards(file, {}, toy.Points)
+
+    def interrupted(path):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("shutil.rmtree", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        shards.discard()
+    assert [path.name for path in shards.folder.iterdir()] == ["request.json"]
+
+
+def test_a_folder_with_nothing_but_a_torn_file_counts_as_empty(make, tmp_path):
+    parts = tmp_path / "points.txt.parts"
+    parts.mkdir()
+    (parts / ".1234abcd.request.json").write_text("{")
+    assert generate(make(), tmp_path / "points.txt", 10, 4).new
+    assert not parts.exists()
+
+
+def test_any_failure_of_the_first_process_reaches_the_others(make, tmp_path, monkeypatch):
+    sent = []
+    broadcast = "lightning.pytorch.strategies.SingleDeviceStrategy.broadcast"
+    monkeypatch.setattr(broadcast, lambda self, value, src=0: sent.append(value) or value)
+    monkeypatch.setattr(Shards, "missing", lambda *_: 1 / 0)
+    with pytest.raises(RuntimeError, match="ZeroDivisionError") as caught:
+        generate(make(), tmp_path / "points.txt", 10, 4)
+    assert "ZeroDivisionError" in sent[-1].text
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)

@@ -62,7 +62,9 @@ class MoleculePopulation:
         stated: Mapping[str, int] | None = None,
     ) -> None:
         self.source: Molecules
-        self.stated = molecules.stated if isinstance(molecules, MoleculePopulation) else dict(stated or {})
+        self.stated: dict[str, int] = (
+            molecules.stated if isinstance(molecules, MoleculePopulation) else dict(stated or {})
+        )
         if isinstance(molecules, MoleculePopulation):
             self.source = molecules.source
         elif isinstance(molecules, Molecules):

@@ -71,8 +71,9 @@ def reference(run: Run) -> tuple[MoleculePopulation, MoleculePopulation]:
     data = run.model.get("data")
     if not isinstance(data, dict) or "class_path" not in data:
         raise InputError("does not say which data it was trained on", file=run.model_file, mend=_INSTEAD)
-    module = instantiate({key: data[key] for key in ("class_path", "init_args") if key in data}, run.model_file)
-    if not isinstance(module, LightningDataModule) or not hasattr(module, "test_references"):
+    module: Any = instantiate({key: data[key] for key in ("class_path", "init_args") if key in data}, run.model_file)
+    compared = all(hasattr(module, name) for name in ("test_references", "train_references"))
+    if not (isinstance(module, LightningDataModule) and compared):
         what = f"{type(module).__name__} holds no molecules to compare with"
         raise InputError(what, file=run.model_file, place="data", mend=_INSTEAD)
     try:
