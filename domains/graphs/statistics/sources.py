@@ -81,7 +81,8 @@ def reference(run: Run) -> tuple[MoleculePopulation, MoleculePopulation]:
     except InputError as error:
         raise InputError(error.problem, file=run.model_file, place="data", mend=_INSTEAD) from error
     _check_unchanged(data.get("provenance"), module, run)
-    return MoleculePopulation(module.test_references()), MoleculePopulation(module.train_references())
+    test, train = (getattr(module, name) for name in ("test_references", "train_references"))
+    return MoleculePopulation(test()), MoleculePopulation(train())
 
 
 def _check_unchanged(stored: Any, module: Any, run: Run) -> None:
