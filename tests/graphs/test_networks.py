@@ -377,7 +377,7 @@ def test_sizes_that_cannot_be() -> None:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the compiler trips over itself
 def test_compiled_network_agrees() -> None:
-    network = GDSSNetwork(small("x"), small("a")).float()
+    network = GDSSNetwork(ScoreNetworkX(3, 1, 4), ScoreNetworkA(3, 2, 4, **SMALL))
     x, adj, mask = batch([5, 3, 1], nodes=5)
     state, t = state_of(x.float(), adj.float(), mask), torch.rand(3)
     compiled: Any = torch.compile(network, fullgraph=True)

@@ -19,6 +19,7 @@ from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from scorefield.domains.graphs.networks.autograd import apply
 from scorefield.domains.graphs.networks.convolution import glorot, inverse_root_degree
@@ -185,7 +186,10 @@ def _messages(x: Tensor, matrices: Tensor) -> Tensor:
     root = inverse_root_degree(matrices)
     scaled = (root * x).view(channels * batch, nodes, x.shape[2])
     received = torch.bmm(matrices.view(channels * batch, nodes, nodes), scaled)
-    return apply(_Finish, received.view(channels, batch, nodes, x.shape[2]), root)
+    received = received.view(channels, batch, nodes, x.shape[2])
+    if torch.compiler.is_compiling():
+        return functional.pad(received * root, (0, 1), value=1.0)
+    return apply(_Finish, received, root)
 
 
 def _node_update(messages: Tensor, joined: Tensor, bias: Tensor, last: nn.Linear) -> Tensor:
