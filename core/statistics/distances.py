@@ -49,6 +49,7 @@ Array: TypeAlias = npt.NDArray[np.float64]
 Counts: TypeAlias = npt.NDArray[Any]  # integers, or weights in between (`uncertainty.resampling_interval`)
 Evaluator: TypeAlias = Callable[[Counts, Counts], Array]
 
+_COLUMNS = 32
 _GRAM_ROWS = 6000  # pools up to this size keep their Gram matrix (288 MB), larger ones recompute it by blocks
 
 
@@ -102,6 +103,16 @@ def _merge_private_columns(features: Any) -> Any:
     return sparse.hstack([csc[:, users > 1], block], format="csr")
 
 
+def _squared_norms(transposed: Any, weights: Array) -> Array:
+    """|Phi' w|^2 per column of weights, a few columns at a time: Phi' w is as long as the vocabulary."""
+    norms = np.empty(weights.shape[1])
+    for start in range(0, weights.shape[1], _COLUMNS):
+        columns = slice(start, start + _COLUMNS)
+        embedded = np.asarray(transposed @ np.ascontiguousarray(weights[:, columns]))
+        norms[columns] = np.einsum("ij,ij->j", embedded, embedded)
+    return norms
+
+
 @dataclass(frozen=True)
 class LinearMMD:
     """Squared maximum mean discrepancy with the linear kernel, that is of two mean embeddings.
@@ -128,8 +139,7 @@ class LinearMMD:
 
         def evaluate(real: Counts, generated: Counts) -> Array:
             if not self.unbiased:
-                mean_difference: Array = np.asarray(transposed @ _signed(real, generated))
-                return np.asarray((mean_difference**2).sum(axis=0))
+                return _squared_norms(transposed, _signed(real, generated))
             m, n = real.sum(axis=0), generated.sum(axis=0)
             sum_real, sum_generated = transposed @ real.astype(float), transposed @ generated.astype(float)
             within_real = ((sum_real**2).sum(axis=0) - norms @ real) / (m * (m - 1))

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 __all__ = ["ActivationCache", "has_chemnet"]
 
-_BATCH = 256
+_BATCH = 64  # larger ones cost gigabytes and are no faster
 _PADDED_LENGTH = 350  # fcd_torch pads to this; the backward LSTM layers read the padding, so it is part of the feature
 _WIDTH = 512
 
