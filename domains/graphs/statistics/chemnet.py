@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 __all__ = ["ActivationCache", "has_chemnet"]
 
-_BATCH = 64  # larger ones cost gigabytes and are no faster
+_BATCH = 128
 _PADDED_LENGTH = 350  # fcd_torch pads to this; the backward LSTM layers read the padding, so it is part of the feature
 _WIDTH = 512
 
@@ -38,7 +38,7 @@ def _activations(smiles: Sequence[str]) -> npt.NDArray[np.float32]:
     one_hot = np.stack([get_one_hot(text, _PADDED_LENGTH) for text in smiles]).astype(np.float32)
     with torch.inference_mode():
         output = _network()(torch.from_numpy(one_hot).transpose(1, 2))
-    return np.asarray(output.numpy(), dtype=np.float32)
+    return np.array(output.numpy(), dtype=np.float32)  # a copy: the output is a view of the states at all 350 places
 
 
 class ActivationCache:
