@@ -7,14 +7,16 @@ grid, arXiv 2206.00364).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from scorefield.core.errors import InputError
+from scorefield.core.names import unknown
 from scorefield.core.paths import GaussianPath
 
-__all__ = ["GRIDS", "Explicit", "Grid", "Karras", "LogSNR", "Power", "check_times"]
+__all__ = ["GRIDS", "Explicit", "Grid", "Karras", "LogSNR", "Power", "check_times", "grid_named"]
 
 
 class Grid(ABC):
@@ -26,13 +28,15 @@ class Grid(ABC):
 
 
 class Power(Grid):
-    """Equal steps of t^(1/p): p = 1 uniform, p = 2 quadratic.
+    """Equal steps of t^(1/p): p = 1 uniform, p = 2 quadratic, p < 1 with more steps near the noise.
 
     Args:
         power: p.
     """
 
     def __init__(self, power: float = 1.0) -> None:
+        if not power > 0:
+            raise InputError(f"power {power:g} of a grid", mend="give a positive number")
         self.power = power
 
     def between(self, path: GaussianPath, start: float, end: float, num: int) -> Tensor:
@@ -61,6 +65,8 @@ class Karras(Grid):
     """
 
     def __init__(self, rho: float = 7.0) -> None:
+        if not rho > 0:
+            raise InputError(f"rho {rho:g} of a grid", mend="give a positive number")
         self.rho = rho
 
     def between(self, path: GaussianPath, start: float, end: float, num: int) -> Tensor:
@@ -96,6 +102,28 @@ GRIDS: dict[str, Grid] = {
     "logsnr": LogSNR(),
     "karras": Karras(),
 }
+
+
+_WITH_NUMBER: dict[str, Callable[[float], Grid]] = {"power": Power, "karras": Karras}
+
+
+def grid_named(grid: str | Grid) -> Grid:
+    """A grid from its name; `power:P` and `karras:RHO` carry a number.
+
+    Raises:
+        InputError: the name is unknown, or its number cannot be.
+    """
+    if isinstance(grid, Grid):
+        return grid
+    name, _, number = grid.partition(":")
+    if number and name in _WITH_NUMBER:
+        try:
+            return _WITH_NUMBER[name](float(number))
+        except ValueError:
+            raise InputError(f"grid {grid!r}", mend=f"give a positive number, as in {name}:2") from None
+    if grid not in GRIDS:
+        raise unknown("grid", grid, [*GRIDS, *(f"{n}:NUMBER" for n in _WITH_NUMBER)])
+    return GRIDS[grid]
 
 
 def check_times(times: Tensor) -> None:

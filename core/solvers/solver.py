@@ -15,10 +15,10 @@ from typing import Literal
 import torch
 
 from scorefield.core.denoiser import Denoiser
-from scorefield.core.errors import InputError
+from scorefield.core.errors import InputError, InputWarning
 from scorefield.core.noise import NoiseSource
 from scorefield.core.paths import GaussianPath
-from scorefield.core.solvers.grids import GRIDS, Grid
+from scorefield.core.solvers.grids import Grid, grid_named
 from scorefield.core.solvers.langevin import Langevin
 from scorefield.core.solvers.table import Move, Rule, combine, denoising_move
 from scorefield.core.state import State
@@ -81,19 +81,6 @@ def reference_path(system: System, reference: str | None) -> GaussianPath:
     return system.components[reference].path
 
 
-def grid_named(grid: str | Grid) -> Grid:
-    """A grid from its name.
-
-    Raises:
-        InputError: the name is unknown.
-    """
-    if isinstance(grid, Grid):
-        return grid
-    if grid not in GRIDS:
-        raise InputError(f"unknown grid {grid!r}", mend=f"give one of {', '.join(GRIDS)}")
-    return GRIDS[grid]
-
-
 class LinearSolver(Solver):
     """A rule on a grid, with an optional corrector before each step and an optional last denoising evaluation.
 
@@ -121,7 +108,8 @@ class LinearSolver(Solver):
         if steps < 1:
             raise InputError(f"{steps} steps", mend="give at least 1")
         if steps < rule.least_steps:
-            warnings.warn(f"{steps} steps lower the order of the solver from {rule.least_steps}", stacklevel=2)
+            few = "1 step lowers" if steps == 1 else f"{steps} steps lower"
+            warnings.warn(f"{few} the order of the solver from {rule.least_steps}", InputWarning, stacklevel=2)
         if end is not None and not 0 <= end < 1:
             raise InputError(f"end {end:g}", mend="give a time from 0 to below 1")
         if final not in ("none", "denoise"):
