@@ -1,10 +1,10 @@
-"""Errors that a user can mend: the commands print them as one line and exit with code 2."""
+"""Errors that a user can mend: the commands print them as one line and exit with code 2; and warnings for users."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["InputError"]
+__all__ = ["InputError", "InputWarning"]
 
 
 class InputError(ValueError):
@@ -26,3 +26,7 @@ class InputError(ValueError):
         where = ": ".join(str(part) for part in (file, place) if part is not None)
         self.problem = f"{where}: {what}" if where else what
         super().__init__(f"{self.problem}; {mend}" if mend else self.problem)
+
+
+class InputWarning(UserWarning):
+    """What a user should know of his settings; the commands print it as one line."""

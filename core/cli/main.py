@@ -7,7 +7,6 @@ output went away.
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import os
 import sys
 import traceback
@@ -18,12 +17,12 @@ from typing import Any
 
 import scorefield
 from scorefield.core.cli.command import Command, RawCommand
-from scorefield.core.errors import InputError
+from scorefield.core.errors import InputError, InputWarning
 from scorefield.core.names import unknown
 
 __all__ = ["main"]
 
-# Command -> its file; a command that is not installed yet is not listed.
+# Command -> its file.
 _MODULES = {
     "demo": "demo",
     "fit": "fit",
@@ -48,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     debug, words = _take_debug(sys.argv[1:] if arguments is None else arguments)
     try:
-        with _plain_warnings():
+        with _plain_warnings(debug):
             code = _dispatch(words)
         sys.stdout.flush()
         return code
@@ -61,13 +60,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 @contextmanager
-def _plain_warnings() -> Iterator[None]:
-    """Show warnings meant for users as one line, once; processes that were launched for the work say nothing."""
+def _plain_warnings(debug: bool) -> Iterator[None]:
+    """Show our own warnings as one line, once; processes that were launched for the work say nothing.
+
+    Those of libraries speak to programmers: they are shown with `debug` only.
+    """
     first = all(os.environ.get(name, "0") in ("", "0") for name in ("RANK", "LOCAL_RANK", "NODE_RANK"))
 
     def show(message: Any, category: type[Warning], *place: Any) -> None:
-        if category is not UserWarning:
-            before(message, category, *place)
+        if not issubclass(category, InputWarning):
+            if debug:
+                before(message, category, *place)
         elif first:
             _say(f"warning: {message}", 0)
 
@@ -92,14 +95,9 @@ def _dispatch(words: list[str]) -> int:
         return 0
     if first.startswith("-"):
         raise unknown("option", first, ["--help", "--version", "--debug"])
-    if first not in _available():
-        raise unknown("command", first, _available())
+    if first not in _MODULES:
+        raise unknown("command", first, _MODULES)
     return _load(first)(words[1:])
-
-
-def _available() -> list[str]:
-    package = __name__.rpartition(".")[0]
-    return [name for name, file in _MODULES.items() if importlib.util.find_spec(f"{package}.{file}")]
 
 
 def _load(name: str) -> Command | RawCommand:
@@ -109,9 +107,8 @@ def _load(name: str) -> Command | RawCommand:
 
 
 def _overview() -> str:
-    names = _available()
-    width = max(len(name) for name in names)
-    commands = "\n".join(f"  {name:<{width}}  {_load(name).help}" for name in names)
+    width = max(len(name) for name in _MODULES)
+    commands = "\n".join(f"  {name:<{width}}  {_load(name).help}" for name in _MODULES)
     return f"""usage: scorefield COMMAND [arguments]
 
 {scorefield.__doc__}

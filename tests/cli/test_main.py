@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from argparse import Namespace
 from types import SimpleNamespace
 
@@ -12,7 +13,7 @@ import scorefield
 from scorefield.core.cli import main as program_module
 from scorefield.core.cli.command import Command, RawCommand
 from scorefield.core.cli.main import main
-from scorefield.core.errors import InputError
+from scorefield.core.errors import InputError, InputWarning
 
 
 @pytest.fixture
@@ -29,9 +30,7 @@ def command(monkeypatch):
             if raw
             else Command("probe", "probe things", "examples:\n  scorefield probe here", add_arguments, run)
         )
-        name = "scorefield.core.cli.probe"
-        module = SimpleNamespace(COMMAND=made, __spec__=SimpleNamespace(name=name))
-        monkeypatch.setitem(sys.modules, name, module)
+        monkeypatch.setitem(sys.modules, "scorefield.core.cli.probe", SimpleNamespace(COMMAND=made))
         monkeypatch.setitem(program_module._MODULES, "probe", "probe")
 
     return add
@@ -65,13 +64,6 @@ def test_help_lists_commands_with_their_lines(command, capsys):
 def test_no_argument_is_help(capsys):
     assert main([]) == 0
     assert "usage: scorefield COMMAND" in capsys.readouterr().out
-
-
-def test_a_command_without_a_file_is_not_listed(monkeypatch, capsys):
-    monkeypatch.setitem(program_module._MODULES, "absent", "absent_file")
-    assert main(["--help"]) == 0
-    assert "absent" not in capsys.readouterr().out
-    assert main(["absent"]) == 2
 
 
 def test_version(capsys):
@@ -171,6 +163,24 @@ def test_a_library_that_ends_after_an_interrupt_is_130(command, capsys):
 def test_exit_of_a_library_keeps_its_code(command, code, expected):
     command(fail_with(SystemExit(code)))
     assert main(["probe", "here"]) == expected
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("category", [UserWarning, DeprecationWarning, FutureWarning])
+def test_only_our_own_warnings_are_shown(command, capsys, category):
+    def run(args):
+        warnings.warn("for a programmer", category, stacklevel=1)
+        warnings.warn("for a user", InputWarning, stacklevel=1)
+        return 0
+
+    command(run)
+    with warnings.catch_warnings():  # that of the tests would record what is shown
+        warnings.showwarning = lambda message, *_: print(f"library: {message}", file=sys.stderr)
+        assert main(["probe", "here"]) == 0
+        assert capsys.readouterr().err == "scorefield: warning: for a user\n"
+        warnings.simplefilter("always")
+        assert main(["probe", "here", "--debug"]) == 0
+        assert capsys.readouterr().err == "library: for a programmer\nscorefield: warning: for a user\n"
 
 
 def test_closed_pipe_ends_quietly(project, python):
