@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -36,16 +37,25 @@ def atomic(path: str | Path) -> Iterator[Path]:
 
 
 def check_writable(path: str | Path) -> None:
-    """Find out before long work whether a file can be written at its end; nothing is changed.
+    """Find out before long work whether a file can be written at its end; nothing is left behind.
+
+    A file is made and removed in the folder, or in the nearest one above it that exists: permissions alone do not tell
+    of read-only file systems, and to the superuser they tell nothing.
 
     Raises:
         InputError: the path is a folder, or its folder cannot be made or written to.
     """
     path = Path(path)
-    if path.is_dir():
-        raise InputError("is a folder", file=path, mend="name a file")
-    parent = next(parent for parent in path.absolute().parents if parent.exists())
-    if not parent.is_dir():
-        raise InputError("is a file, not a folder to write to", file=parent)
-    if not os.access(parent, os.W_OK | os.X_OK):
-        raise InputError("the folder is not writable", file=parent, mend="write to another one")
+    try:
+        if path.is_dir():
+            raise InputError("is a folder", file=path, mend="name a file")
+        missing, parent = path, path.parent
+        while not parent.exists() and parent != parent.parent:
+            missing, parent = parent, parent.parent
+        if not parent.is_dir():
+            raise InputError("is a file, not a folder to write to", file=parent)
+        with tempfile.NamedTemporaryFile(dir=parent, prefix=f".{missing.name}."):
+            pass
+    except OSError as error:
+        what = f"cannot be written ({error.strerror or error})"
+        raise InputError(what, file=path, mend="write to another folder") from error
