@@ -1,4 +1,4 @@
-"""Padded training batches from packed molecules, in an order that seed and epoch alone decide."""
+"""Padded training batches from packed graphs."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from scorefield.core.loading import Batch, EpochSampler
-from scorefield.core.loading import batch_loader as state_loader
+from scorefield.core.loading import Batch
 from scorefield.domains.graphs.packed import PackedGraphs
 
-__all__ = ["Batch", "EpochSampler", "StateDataset", "one_hot", "state_loader"]
+__all__ = ["StateDataset", "one_hot"]
 
 
 def one_hot(types: NDArray[np.uint8], features: int) -> NDArray[np.uint8]:

@@ -176,7 +176,7 @@ def _read_columns(content: bytes, kind: str, path: Path, wanted: str | None) -> 
     if not found:
         raise InputError(
             f"there is no column {wanted or 'smiles'}", file=path, place="row 1",
-            mend=f"name one of {', '.join(names)} with smiles_column",
+            mend=f"name one of {', '.join(names)} with smiles_column (in fit: --data.smiles_column)",
         )  # fmt: skip
     frame.columns = pd.Index(names)
     smiles = [str(text).strip() for text in frame[found[0]].fillna("")]

@@ -17,10 +17,12 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from scorefield.core.errors import InputError
-from scorefield.domains.graphs.batches import Batch, StateDataset, one_hot, state_loader
+from scorefield.core.loading import Batch, batch_loader
+from scorefield.domains.graphs.batches import StateDataset, one_hot
 from scorefield.domains.graphs.chemistry.cache import file_digest
 from scorefield.domains.graphs.graph_samples import Graphs
 from scorefield.domains.graphs.packed import PackedGraphs
+from scorefield.domains.graphs.splits import split_digest
 
 __all__ = ["GraphData", "degree_packed"]
 
@@ -117,6 +119,7 @@ class GraphData(LightningDataModule):
             "split": split,
             "train": int((~self._is_test).sum()),
             "test": int(self._is_test.sum()),
+            "test_rows": split_digest(np.flatnonzero(self._is_test)),
         }
         self._graphs = graphs
         rank_zero_info(
@@ -175,7 +178,8 @@ class GraphData(LightningDataModule):
                     return is_test, "is_test of the file"
         first = int(self.test_fraction * number)
         if not 0 < first < number:
-            raise InputError(f"{number} graphs cannot be split for training and testing", file=file)
+            what = "1 graph" if number == 1 else f"{number} graphs"
+            raise InputError(f"{what} cannot be split for training and testing", file=file)
         return np.arange(number) < first, f"the first {first} graphs"
 
     def _read(self) -> Graphs:
@@ -187,7 +191,7 @@ class GraphData(LightningDataModule):
     def _loader(self, *, test: bool, shuffle: bool) -> DataLoader[Batch]:
         self._read()
         trainer = self.trainer
-        return state_loader(
+        return batch_loader(
             StateDataset(self._packed, self.sizes["features"], np.flatnonzero(self._is_test == test)),
             self.batch_size,
             shuffle=shuffle,

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scorefield.core.errors import InputError
-from scorefield.domains.graphs.packed import gather
+from scorefield.domains.graphs.packed import gather, pointer
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -101,9 +101,9 @@ class Graphs:
         _, edge = gather(self.edge_ptr, chosen)
         features = self.features
         if features is not None:
-            features = features[gather(_pointer(self.num_nodes), chosen)[1]]
+            features = features[gather(pointer(self.num_nodes), chosen)[1]]
         counts = np.diff(self.edge_ptr)[chosen]
-        return Graphs(self.num_nodes[chosen], _pointer(counts), self.edges[edge], features)
+        return Graphs(self.num_nodes[chosen], pointer(counts), self.edges[edge], features)
 
     @classmethod
     def from_adjacency(cls, matrices: Sequence[NDArray[Any]], file: str | Path | None = None) -> Graphs:
@@ -175,7 +175,7 @@ class Graphs:
         features = [part.features for part in parts if part.features is not None]
         return cls(
             np.concatenate([part.num_nodes for part in parts]),
-            _pointer(np.concatenate([np.diff(part.edge_ptr) for part in parts])),
+            pointer(np.concatenate([np.diff(part.edge_ptr) for part in parts])),
             np.concatenate([part.edges for part in parts]),
             np.concatenate(features) if len(features) == len(parts) else None,
         )
@@ -208,8 +208,4 @@ class Graphs:
     @classmethod
     def _pack(cls, sizes: Sequence[int], pairs: Sequence[NDArray[np.int64]]) -> Graphs:
         edges = np.concatenate([np.zeros((0, 2), np.int64), *pairs]).astype(np.int64)
-        return cls(np.array(sizes, dtype=np.int64), _pointer(np.array([len(pair) for pair in pairs])), edges)
-
-
-def _pointer(counts: NDArray[Any]) -> NDArray[np.int64]:
-    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        return cls(np.array(sizes, dtype=np.int64), pointer(np.array([len(pair) for pair in pairs])), edges)

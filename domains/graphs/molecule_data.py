@@ -18,13 +18,14 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from scorefield.core.errors import InputError
-from scorefield.domains.graphs.batches import Batch, StateDataset, one_hot, state_loader
+from scorefield.core.loading import Batch, batch_loader
+from scorefield.domains.graphs.batches import StateDataset, one_hot
 from scorefield.domains.graphs.chemistry.atoms import AtomTable, apply_table
 from scorefield.domains.graphs.chemistry.cache import EncodedFile, file_digest
 from scorefield.domains.graphs.chemistry.files import encode_file
 from scorefield.domains.graphs.packed import PackedGraphs
 from scorefield.domains.graphs.sources import MoleculeSource, rows_digest
-from scorefield.domains.graphs.splits import choose_rows, published_index, read_index
+from scorefield.domains.graphs.splits import choose_rows, published_index, read_index, split_digest
 
 __all__ = ["PUBLISHED", "MoleculeData"]
 
@@ -151,6 +152,10 @@ class MoleculeData(LightningDataModule):
         """SMILES of the test split as they stand in the file."""
         return self._references("test")
 
+    def facts(self) -> list[str]:
+        """What a training says of these data besides the sizes."""
+        return [f"atoms {' '.join(self.tables['atoms'])}"]
+
     def local_files(self) -> dict[str, str]:
         """Arguments that open the same files from any folder; what is downloaded is found again without."""
         files = {} if self.path is None else {"path": str(Path(self.path).absolute())}
@@ -199,7 +204,8 @@ class MoleculeData(LightningDataModule):
             validation = choose_rows(train, number, self.seed)
             kept = np.setdiff1d(train, validation)
         if not len(kept) or not len(test):
-            raise InputError(f"{num_rows} molecules cannot be split for training and testing", file=file)
+            what = "1 molecule" if num_rows == 1 else f"{num_rows} molecules"
+            raise InputError(f"{what} cannot be split for training and testing", file=file)
         self._rows = {"train": kept, "validation": validation, "test": test, "train_split": train}
         return made
 
@@ -230,6 +236,7 @@ class MoleculeData(LightningDataModule):
             "split": split,
             "fragment": self.fragment,
             **{name: len(self._rows[name]) for name in ("train", "validation", "test")},
+            "test_rows": split_digest(self._rows["test"]),
             "validation_from": self.validation,
         }
         if source is not None:
@@ -262,7 +269,7 @@ class MoleculeData(LightningDataModule):
     def _loader(self, split: str, *, shuffle: bool) -> DataLoader[Batch]:
         packed = self._molecules()
         trainer = self.trainer
-        return state_loader(
+        return batch_loader(
             StateDataset(packed, self.sizes["features"], self._rows[split]),
             self.batch_size,
             shuffle=shuffle,

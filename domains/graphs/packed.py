@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["NO_NODE", "PackedGraphs", "gather"]
+__all__ = ["NO_NODE", "PackedGraphs", "gather", "pointer"]
 
 NO_NODE = 255
 """The node type of padding in dense arrays."""
@@ -35,6 +35,11 @@ def gather(ptr: NDArray[np.int64], rows: NDArray[np.int64]) -> tuple[NDArray[np.
     owner = np.repeat(np.arange(len(rows)), counts)
     first = np.cumsum(counts) - counts
     return owner, np.arange(int(counts.sum())) - first[owner] + ptr[rows][owner]
+
+
+def pointer(counts: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
+    """Row boundaries, `(rows + 1,)`, of a ragged array with this many items in each row."""
+    return np.concatenate([[0], np.cumsum(np.asarray(counts, dtype=np.int64))]).astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -70,9 +75,9 @@ class PackedGraphs:
         """Pack graphs given as a list of node types and a list of (i, j, order) each."""
         flat = np.array([edge for graph in edges for edge in graph], dtype=np.uint16).reshape(-1, 3)
         return cls(
-            node_ptr=_pointer([len(graph) for graph in nodes]),
+            node_ptr=pointer([len(graph) for graph in nodes]),
             nodes=np.array([node for graph in nodes for node in graph], dtype=np.uint8),
-            edge_ptr=_pointer([len(graph) for graph in edges]),
+            edge_ptr=pointer([len(graph) for graph in edges]),
             edges=flat[:, :2].copy(),
             orders=flat[:, 2].astype(np.uint8),
         )
@@ -83,9 +88,9 @@ class PackedGraphs:
         if not parts:
             return cls.from_lists([], [])
         return cls(
-            node_ptr=_pointer(np.concatenate([np.diff(part.node_ptr) for part in parts])),
+            node_ptr=pointer(np.concatenate([np.diff(part.node_ptr) for part in parts])),
             nodes=np.concatenate([part.nodes for part in parts]),
-            edge_ptr=_pointer(np.concatenate([np.diff(part.edge_ptr) for part in parts])),
+            edge_ptr=pointer(np.concatenate([np.diff(part.edge_ptr) for part in parts])),
             edges=np.concatenate([part.edges for part in parts]),
             orders=np.concatenate([part.orders for part in parts]),
         )
@@ -96,9 +101,9 @@ class PackedGraphs:
         _, node = gather(self.node_ptr, rows)
         _, edge = gather(self.edge_ptr, rows)
         return PackedGraphs(
-            node_ptr=_pointer(self.num_nodes[rows]),
+            node_ptr=pointer(self.num_nodes[rows]),
             nodes=self.nodes[node],
-            edge_ptr=_pointer(np.diff(self.edge_ptr)[rows]),
+            edge_ptr=pointer(np.diff(self.edge_ptr)[rows]),
             edges=self.edges[edge],
             orders=self.orders[edge],
         )
@@ -135,7 +140,3 @@ class PackedGraphs:
     def arrays(self) -> dict[str, NDArray[Any]]:
         """The flat arrays by name, for storage."""
         return {name: getattr(self, name) for name in ("node_ptr", "nodes", "edge_ptr", "edges", "orders")}
-
-
-def _pointer(counts: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
-    return np.concatenate([[0], np.cumsum(np.asarray(counts, dtype=np.int64))]).astype(np.int64)

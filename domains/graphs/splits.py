@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from importlib.resources import files
 from pathlib import Path
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from scorefield.core.errors import InputError
 
-__all__ = ["choose_rows", "published_index", "read_index"]
+__all__ = ["choose_rows", "published_index", "read_index", "split_digest"]
 
 
 def published_index(name: str, num_rows: int) -> NDArray[np.int64] | None:
@@ -69,3 +70,8 @@ def choose_rows(rows: NDArray[np.int64], number: int, seed: int) -> NDArray[np.i
     """
     generator = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, len(rows)])))
     return np.sort(generator.choice(rows, size=number, replace=False))
+
+
+def split_digest(rows: NDArray[np.int64]) -> str:
+    """The SHA-256 of row numbers `(n,)`, which tells test splits apart."""
+    return hashlib.sha256(np.asarray(rows, dtype="<i8").tobytes()).hexdigest()

@@ -17,10 +17,11 @@ from jsonargparse import ArgumentParser
 from lightning.pytorch import LightningModule, Trainer
 
 from scorefield.core.errors import InputError
+from scorefield.core.loading import EpochSampler, batch_loader
 from scorefield.core.states_check import check_states
 from scorefield.domains.graphs import data as data_module
 from scorefield.domains.graphs import molecule_data
-from scorefield.domains.graphs.batches import EpochSampler, StateDataset, state_loader
+from scorefield.domains.graphs.batches import StateDataset
 from scorefield.domains.graphs.chemistry import cache, files
 from scorefield.domains.graphs.chemistry.encode import encode
 from scorefield.domains.graphs.data import MoleculeData, QM9Data
@@ -103,14 +104,14 @@ def test_processes_share_the_batch(smiles_file: str) -> None:
     dataset = ready(smiles_file).train_dataloader().dataset
     assert isinstance(dataset, StateDataset)
     options = {"shuffle": True, "seed": 3}
-    whole = [set(batch) for batch in state_loader(dataset, 8, **options).batch_sampler]  # type: ignore[arg-type]
+    whole = [set(batch) for batch in batch_loader(dataset, 8, **options).batch_sampler]  # type: ignore[arg-type]
     parts = [
-        list(state_loader(dataset, 8, **options, world_size=2, rank=rank).batch_sampler)  # type: ignore[arg-type]
+        list(batch_loader(dataset, 8, **options, world_size=2, rank=rank).batch_sampler)  # type: ignore[arg-type]
         for rank in (0, 1)
     ]
     assert [set(a) | set(b) for a, b in zip(*parts, strict=True)] == whole
     with pytest.raises(InputError, match="a batch of 8 cannot be shared out over 3 processes"):
-        state_loader(dataset, 8, shuffle=True, seed=0, world_size=3)
+        batch_loader(dataset, 8, shuffle=True, seed=0, world_size=3)
 
 
 def test_loading_processes_change_nothing(smiles_file: str) -> None:
@@ -205,7 +206,7 @@ def test_built_by_its_signature(smiles_file: str) -> None:
         ("C\nCCN\nC1C\n", {}, "row 3: 'C1C' is not a SMILES"),
         ("C\n\nCS\n", {"atoms": ["C"]}, "row 3: atom S is not in the atom table"),
         ("C\nCCCC\n", {"max_nodes": 3}, "row 2: 4 atoms, more than the maximum of 3"),
-        ("C\n", {}, "1 molecules cannot be split"),
+        ("C\n", {}, "1 molecule cannot be split"),
         ("", {}, "the file is empty"),
     ],
 )

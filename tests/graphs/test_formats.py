@@ -89,7 +89,7 @@ def test_column_by_name(tmp_path: Path) -> None:
         ("a.smi", b" \n\n", "the file is empty"),
         ("a.smi", b"smiles\n", "the file holds no molecule"),
         ("a.csv", b"smiles,x\n", "the file holds no molecule"),
-        ("a.csv", b"mol,x\nC,1\n", "row 1: there is no column smiles; name one of mol, x with smiles_column"),
+        ("a.csv", b"mol,x\nC,1\n", "row 1: there is no column smiles; name one of mol, x with smiles_column \\(in fit"),
         ("a.csv", b'smiles\n"C', "cannot be read"),
         ("a.csv", b"smiles,valid_ref\nC,True\nN,maybe\n", "row 3: column valid_ref must be true or false"),
         ("a.parquet", b"PAR1 not really", "cannot be read"),

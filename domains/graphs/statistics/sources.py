@@ -65,9 +65,12 @@ def reference(run: Run) -> tuple[MoleculePopulation, MoleculePopulation]:
     """The test split and the training set of a run.
 
     Raises:
-        InputError: the run does not say which data it was trained on, they are not there or not as they were, or they
-            hold no molecules.
+        InputError: the run is one of other graphs than molecules, does not say which data it was trained on, or they
+            are not there, not as they were, or hold no molecules.
     """
+    tables = run.model["tables"]
+    if isinstance(tables, dict) and tables.get("kind", "molecules") != "molecules":
+        raise InputError("a run of generic graphs: compare knows molecules only in this version", file=run.folder)
     data = run.model.get("data")
     if not isinstance(data, dict) or "class_path" not in data:
         raise InputError("does not say which data it was trained on", file=run.model_file, mend=_INSTEAD)
@@ -86,8 +89,8 @@ def reference(run: Run) -> tuple[MoleculePopulation, MoleculePopulation]:
 
 
 def _check_unchanged(stored: Any, module: Any, run: Run) -> None:
-    """What the run says of its data must hold for what was opened."""
-    for key in ("sha256", "split", "test"):
+    """What the run says of its data must hold for what was opened; older runs say nothing of the rows."""
+    for key in ("sha256", "test", "test_rows"):
         if isinstance(stored, dict) and key in stored and stored[key] != module.provenance.get(key):
             what = f"the data have changed since training ({key} was {stored[key]}, is {module.provenance.get(key)})"
             raise InputError(what, file=module.provenance.get("file", run.model_file), mend=_INSTEAD)
