@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser, Namespace
+from pathlib import Path
 
 from scorefield.core.cli.command import Command
 from scorefield.core.errors import InputError
@@ -35,11 +36,7 @@ def run(args: Namespace) -> int:
     if args.permutations < 0 or args.seed < 0:
         name = "--permutations" if args.permutations < 0 else "--seed"
         raise InputError("must not be negative", place=name)
-    from scorefield.core.files import check_writable
-
-    for place in (args.json, args.report):
-        if place is not None:
-            check_writable(place)
+    _check_places(args)
     from scorefield.core.comparison import compare_many
     from scorefield.core.statistics.table import write_json
     from scorefield.core.statistics.uncertainty import Resampling
@@ -62,6 +59,36 @@ def run(args: Namespace) -> int:
 
         write_report(comparisons, args.report)
     return 0
+
+
+def _check_places(args: Namespace) -> None:
+    """Refuse places of results that would replace what is read, or one another.
+
+    Raises:
+        InputError: a place is one of the inputs, a file beside them that is read too, or cannot be written.
+    """
+    from scorefield.core.files import check_writable
+
+    sources = [args.real, *args.generated, *([] if args.train is None else [args.train])]
+    # A population's summary and a run's description are read as well.
+    taken = [Path(name) for source in sources for name in (source, f"{source}.json", Path(source) / "model.json")]
+    for option, suffixes in (("json", (".json",)), ("report", (".html", ".htm"))):
+        place = getattr(args, option)
+        if place is None:
+            continue
+        if Path(place).suffix.lower() not in suffixes:
+            mend = f"end its name in {' or '.join(suffixes)}"
+            raise InputError(f"--{option} does not write files of this name", file=place, mend=mend)
+        if any(_same(Path(place), path) for path in taken):
+            raise InputError(f"--{option} would replace what is compared", file=place, mend="write to another file")
+        check_writable(place)
+
+
+def _same(a: Path, b: Path) -> bool:
+    try:
+        return a.resolve() == b.resolve() or (a.exists() and b.exists() and a.samefile(b))
+    except (OSError, RuntimeError):  # a loop of links, or a name that is too long: others tell of it
+        return False
 
 
 COMMAND = Command("compare", "compare generated populations with a real one", EXAMPLES, add_arguments, run)

@@ -136,8 +136,9 @@ def test_lists_with_two_domains_need_a_name(monkeypatch):
         compare(REAL, OTHER)
 
 
-def a_run(folder, data):
-    model = {"format": 1, "domain": "graphs", "system": {}, "sizes": {}, "tables": {}, "sampling": {}, "data": data}
+def a_run(folder, data, tables=None):
+    model = {"format": 1, "domain": "graphs", "system": {}, "sizes": {}, "sampling": {}, "data": data}
+    model["tables"] = tables or {}
     folder.mkdir()
     (folder / "model.json").write_text(json.dumps(model))
 
@@ -216,6 +217,30 @@ def test_a_run_finds_its_data_from_another_folder_and_sees_that_they_changed(man
     assert "the data have changed since training (sha256 was" in the_error(capsys, many / "run", many / "a.smi")
 
 
+def test_the_test_rows_of_a_run_tell_whether_the_split_changed(many, capsys):
+    from scorefield.domains.graphs.molecule_data import MoleculeData
+
+    (many / "rows.json").write_text("[0, 3, 5]")
+    arguments = {"path": str(many / "many.smi"), "test_index": str(many / "rows.json"), "cache": False}
+    module = MoleculeData(**arguments)
+    module.setup("fit")
+    data = {"class_path": MOLECULE_DATA, "init_args": arguments, "provenance": module.provenance}
+    a_run(many / "run", data)
+    a_run(many / "old", data | {"provenance": {n: v for n, v in module.provenance.items() if n != "test_rows"}})
+    (many / "rows.json").rename(many / "other.json")
+    for run in ("run", "old"):  # the words of the split name another file, the rows are the same
+        text = (many / run / "model.json").read_text().replace("rows.json", "other.json", 1)
+        (many / run / "model.json").write_text(text)
+        assert compare(many / run, OTHER, resampling=QUICK, figures=False)["w1_weight"].n_real == 3
+    (many / "other.json").write_text("[0, 3, 6]")
+    assert "the data have changed since training (test_rows was" in the_error(capsys, many / "run", many / "a.smi")
+
+
+def test_a_run_of_generic_graphs_is_refused(files, capsys):
+    a_run(files / "run", None, {"kind": "graphs", "node_counts": {"3": 1}})
+    assert "compare knows molecules only in this version" in the_error(capsys, files / "run", files / "a.smi")
+
+
 def test_where_the_package_is_installed_is_not_recorded():
     from scorefield.domains.graphs.data import MoleculesSmallData
 
@@ -241,6 +266,25 @@ def test_places_of_results_are_checked_before_the_work(files, capsys, monkeypatc
     (files / "taken").write_text("")
     pair = (files / "real.smi", files / "a.smi")
     good = {"--report": "--json", "--json": "--report"}[option]
-    error = the_error(capsys, *pair, option, files / "taken" / "out", good, files / "good")
+    ending = {"--report": ".htm", "--json": ".json"}
+    kept = files / f"good{ending[good]}"
+    error = the_error(capsys, *pair, option, files / "taken" / f"out{ending[option]}", good, kept)
     assert "taken: is a file, not a folder" in error
-    assert not (files / "good").exists()
+    assert not kept.exists()
+    assert "out.csv: --" in the_error(capsys, *pair, option, files / "out.csv", good, kept)
+
+
+def test_results_never_replace_what_is_read(files, capsys, monkeypatch):
+    monkeypatch.setattr("scorefield.core.comparison.compare_many", lambda *_, **__: pytest.fail("work was begun"))
+    monkeypatch.chdir(files)
+    for name in ("real.json", "a.json", "train.json", "a.smi.json", "report.html"):
+        (files / name).write_text("{}")
+    (files / "link.json").symlink_to("real.json")
+    a_run(files / "run", None)
+    before = {path: path.read_bytes() for path in files.rglob("*.*") if path.is_file()}
+    for place in ("real.json", f"../{files.name}/a.json", "train.json", "a.smi.json", "link.json", files / "a.json"):
+        error = the_error(capsys, "real.json", "a.smi", "a.json", "--train", "train.json", "--json", place)
+        assert f"{place}: --json would replace what is compared" in error
+    assert "run/model.json: --json would" in the_error(capsys, "run", "a.smi", "--json", "run/model.json")
+    assert "report.html: --report would" in the_error(capsys, "a.smi", "report.html", "--report", "report.html")
+    assert {path: path.read_bytes() for path in files.rglob("*.*") if path.is_file()} == before
