@@ -7,7 +7,6 @@ any parser library, so that training also works where only the core is installed
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import inspect
 import re
@@ -20,7 +19,7 @@ import yaml
 
 from scorefield.core.domains import is_trusted
 from scorefield.core.errors import InputError
-from scorefield.core.names import unknown
+from scorefield.core.names import nearest, unknown
 
 __all__ = ["Experiment", "build", "confine", "find_class", "known_keys", "merge", "read_experiment"]
 
@@ -185,8 +184,10 @@ def build(spec: Any, file: Path | None = None, place: str = "") -> Any:
             arguments[key] = settings(**arguments[key])
     try:
         return made(**arguments)
-    except InputError:
-        raise
+    except InputError as error:
+        if not place:
+            raise
+        raise InputError(str(error).removeprefix(f"{place}."), file=file, place=place) from error
     except (TypeError, ValueError) as error:
         raise InputError(f"{made.__name__}: {error}", file=file, place=place) from error
 
@@ -269,8 +270,8 @@ def _check_names(given: Any, known: Mapping[str, Any] | tuple[str, ...], file: P
         raise InputError("not a mapping of keys", file=file, place=prefix.rstrip(".") or None)
     for name in given:
         if name not in known:
-            close = difflib.get_close_matches(str(name), list(known), 1, 0.5)
-            mend = f"did you mean {prefix}{close[0]}?" if close else f"known: {', '.join(known)}"
+            close = nearest(str(name), known)
+            mend = f"did you mean {prefix}{close}?" if close else f"known: {', '.join(known)}"
             raise InputError("unknown key", file=file, place=f"{prefix}{name}", mend=mend)
 
 

@@ -44,6 +44,9 @@ class ScoreModule(LightningModule):
         clip: largest gradient norm of each component's parameters; null for none.
         ema_decay: decay of the averaged weights; null for none.
         seed: seed of initial weights and of all draws.
+
+    Raises:
+        InputError: a number that cannot be.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class ScoreModule(LightningModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
+        _check_rates(lr, weight_decay, clip, ema_decay)
         self.recipe = system
         self.objective = objective if objective is not None else DenoisingScoreMatching()
         self.optimizer, self.per_component = optimizer, dict(per_component or {})
@@ -207,3 +211,15 @@ class ScoreModule(LightningModule):
 
     def _copied(self) -> Weights:
         return {name: value.detach().cpu().clone() for name, value in self.model.state_dict().items()}
+
+
+def _check_rates(lr: float, weight_decay: float, clip: float | None, ema_decay: float | None) -> None:
+    """Refuse numbers with which nothing can be learnt; comparisons are such that NaN fails them."""
+    if not lr > 0:
+        raise InputError(f"lr is {lr:g}", mend="give more than 0")
+    if not weight_decay >= 0:
+        raise InputError(f"weight_decay is {weight_decay:g}", mend="give 0 or more")
+    if clip is not None and not clip > 0:
+        raise InputError(f"clip is {clip:g}", mend="give more than 0, or null for no clipping")
+    if ema_decay is not None and not 0 <= ema_decay < 1:
+        raise InputError(f"ema_decay is {ema_decay:g}", mend="give at least 0 and less than 1, or null for no average")

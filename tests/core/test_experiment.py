@@ -112,6 +112,24 @@ def test_arguments_that_a_class_refuses_name_their_place():
         build(spec, None, "model.x_path")
 
 
+def test_arguments_that_a_constructor_refuses_name_file_and_key(tmp_path):
+    spec = {"class_path": "scorefield.core.paths.VE", "init_args": {"sigma_max": -1}}
+    with pytest.raises(
+        InputError, match=r"mine\.yaml: model\.system\.x_path: sigma_min = 0\.\d+, sigma_max = -1; need"
+    ):
+        build(spec, tmp_path / "mine.yaml", "model.system.x_path")
+    data = {"class_path": "scorefield.core.states_data.StatesData", "init_args": {"validation_fraction": 2}}
+    with pytest.raises(InputError, match=r"mine\.yaml: data: validation_fraction is 2"):
+        build(data, tmp_path / "mine.yaml", "data")
+
+
+@pytest.mark.parametrize("name", ["width", "channels_out", "num_linears", "heads"])
+def test_sizes_of_gdss_are_at_least_one(name):
+    spec = {"class_path": "scorefield.domains.graphs.gdss.GDSS", "init_args": {name: 0}}
+    with pytest.raises(InputError, match=f"model.system: {name} is 0; give at least 1"):
+        build(spec, None, "model.system")
+
+
 def test_sampler_settings_are_laid_over_the_recipe_s_own():
     gdss = "scorefield.domains.graphs.gdss.GDSS"
     tree = with_value(("model", "system"), {"class_path": gdss, "init_args": {"sampling": {"steps": 7}}})
