@@ -72,12 +72,13 @@ def _run_summary(run: Run) -> str:
 
 
 def _solvers() -> Rows:
-    from scorefield.core.solvers.registry import SOLVERS
+    from scorefield.core.solvers.registry import SOLVERS, describe_arguments
 
     for name, entry in SOLVERS.items():
         kind = "stochastic" if entry.stochastic else "deterministic"
         evaluations = f"{entry.evaluations} evaluation{'' if entry.evaluations == '1' else 's'} a step"
         yield name, f"{kind}, order {entry.order}, {evaluations}, uses the {entry.kind}; {entry.source}"
+        yield "", f"arguments: {describe_arguments(name)}"
 
 
 def _statistics() -> Rows:

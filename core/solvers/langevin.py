@@ -38,7 +38,7 @@ class Langevin:
         norms: Literal["sample", "batch"] = "sample",
         num_scales: int = 1000,
     ) -> None:
-        if snr <= 0 or steps < 1 or scale < 0:
+        if not (snr > 0 and scale >= 0) or steps < 1:  # so that NaN is refused too
             raise InputError(
                 f"snr {snr:g}, {steps} corrector steps, noise scale {scale:g}", mend="need positive values"
             )

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
+import math
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from scorefield.core.errors import InputError
+from scorefield.core.names import nearest, unknown
 from scorefield.core.predictions import Kind
 from scorefield.core.solvers.exponential import DPMSolverMultistep, Exponential, UniPC
 from scorefield.core.solvers.langevin import Langevin
@@ -19,7 +20,7 @@ from scorefield.core.solvers.splitting import SymmetricSplitting
 from scorefield.core.solvers.stages import DPMSolverSinglestep, Heun
 from scorefield.core.solvers.table import Rule
 
-__all__ = ["SOLVERS", "SolverEntry", "make_solver"]
+__all__ = ["SOLVERS", "SolverEntry", "describe_arguments", "make_solver"]
 
 Final = Literal["none", "denoise"]
 
@@ -105,7 +106,7 @@ def _pc(
         "ancestral": Ancestral,
     }
     if predictor not in rules:
-        raise InputError(f"unknown predictor {predictor!r}", mend=f"give one of {', '.join(rules)}")
+        raise unknown("predictor", predictor, rules)
     if published and predictor not in ("reverse", "euler"):
         raise InputError(f"predictor {predictor!r} has no published grid", mend="leave published out")
     scales = num_scales or (steps if published else 1000)
@@ -168,17 +169,32 @@ def make_solver(name: str, steps: int, **arguments: Any) -> Solver:
         InputError: unknown name, unknown argument, or a value that cannot be.
     """
     if name not in SOLVERS:
-        raise InputError(f"unknown solver {name!r}", mend=f"known solvers are {', '.join(SOLVERS)}")
+        raise unknown("solver", name, SOLVERS)
     make = SOLVERS[name].make
     known = {p.name: p for p in _signature(make)}
     for key, value in arguments.items():
         if key not in known or key == "steps":
-            near = difflib.get_close_matches(key, known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"it takes {', '.join(k for k in known if k != 'steps')}"
+            own = [k for k in known if k != "steps"]
+            near = nearest(key, own)
+            hint = f"did you mean {near}?" if near else f"it takes {', '.join(own)}"
             raise InputError(f"solver {name} has no argument {key!r}", mend=hint)
         if isinstance(value, str):
             arguments[key] = _read(value, known[key].annotation, f"{name}: {key}")
+        if isinstance(arguments[key], float) and not math.isfinite(arguments[key]):
+            raise InputError(f"{value} is no finite number", place=f"{name}: {key}")
     return make(steps, **arguments)
+
+
+def describe_arguments(name: str) -> str:
+    """The arguments of a solver as a user would write them, each with its default, the other choices in brackets."""
+    return ", ".join(_described(p) for p in _signature(SOLVERS[name].make) if p.name != "steps")
+
+
+def _described(parameter: inspect.Parameter) -> str:
+    choices = [c for c in typing.get_args(parameter.annotation) if isinstance(c, str) and c != parameter.default]
+    default = str(parameter.default)
+    default = default.lower() if parameter.default is None or isinstance(parameter.default, bool) else default
+    return f"{parameter.name}={default}" + (f" (or {', '.join(choices)})" if choices else "")
 
 
 def _signature(make: Callable[..., Solver]) -> list[inspect.Parameter]:

@@ -64,6 +64,14 @@ def test_solvers(capsys):
     assert all(listed.values())
 
 
+def test_solvers_with_their_arguments(capsys):
+    assert main(["list", "solvers"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    after = lines[next(i for i, line in enumerate(lines) if line.startswith("pc ")) + 1]
+    assert after.strip().startswith("arguments: predictor=sde (or reverse, euler, ancestral), snr=0.16, scale=1.0")
+    assert "published=false" in after
+
+
 def test_statistics(capsys):
     listed = rows(capsys, "statistics")
     assert any(name.startswith("graphs/") for name in listed)

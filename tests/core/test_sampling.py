@@ -319,7 +319,7 @@ def test_not_finite_networks_are_named_with_evaluation_and_time() -> None:
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
-        ("dpmp-2m", {}, "known solvers are"),
+        ("dpmp-2m", {}, "did you mean 'dpmpp-2m'"),
         ("pc", {"srn": 0.2}, "did you mean snr"),
         ("pc", {"snr": "fast"}, "is no float"),
         ("pc", {"predictor": "magic"}, "unknown predictor"),
