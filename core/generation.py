@@ -183,7 +183,12 @@ def generate(
     with quiet_predicting(), SampleBar() as bar:
         trainer = machine.trainer([_Writer(shards), _Threads(machine.threads)])
         missing = _Missing(shards, sizes, overwrite, bar)
-        trainer.predict(_Shell(generator, bar), missing, return_predictions=False)
+        try:
+            trainer.predict(_Shell(generator, bar), missing, return_predictions=False)
+        except BaseException:
+            if trainer.is_global_zero:
+                shards.abandon()
+            raise
         trainer.strategy.barrier("all chunks")
     if not trainer.is_global_zero:
         return None

@@ -13,6 +13,7 @@ import shutil
 import zipfile
 import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,12 @@ class Shards:
         """Remove what an interruption left of a finished request; another request's shards stay."""
         if _read_json(self._request_file) == self.request or self._empty():
             self.discard()
+
+    def abandon(self) -> None:
+        """Remove the folder of a failed request without a finished chunk: it would stand in a corrected one's way."""
+        if _read_json(self._request_file) == self.request and not any(self.folder.glob("[0-9]*.npz")):
+            with suppress(InputError):  # the failure itself is what the user has to hear of
+                self.discard()
 
     def open(self, overwrite: bool = False) -> None:
         """Make the folder ready for shards of this request.

@@ -70,6 +70,14 @@ def test_a_file_and_its_summary(make, tmp_path):
     assert sorted(p.name for p in file.parent.iterdir()) == ["points.txt", "points.txt.json"]
 
 
+def test_a_failure_before_the_first_chunk_leaves_nothing(make, tmp_path):
+    file = tmp_path / "points.txt"
+    with pytest.raises(RuntimeError, match="power failure"):
+        generate(make(broken=0), file, 10, 4)
+    assert not list(tmp_path.iterdir())
+    assert generate(make(seed=1), file, 10, 4).new  # the corrected request is not refused
+
+
 def test_an_interrupted_request_makes_only_what_is_missing(make, tmp_path):
     whole, file = tmp_path / "whole.txt", tmp_path / "points.txt"
     generate(make(), whole, 10, 4)
