@@ -44,7 +44,10 @@ def _add_sampler(parser: ArgumentParser) -> None:
     group.add_argument("--solver", help="`scorefield list solvers` shows them")
     group.add_argument("--steps", type=int, help="steps of the solver")
     group.add_argument("--grid", help="time grid of the solver")
-    group.add_argument("--solver-arg", action="append", default=[], metavar="K=V", help="repeatable")
+    group.add_argument(
+        "--solver-arg", action="append", default=[], metavar="K=V",
+        help="argument of the solver, see `scorefield list solvers`; repeatable",
+    )  # fmt: skip
     group.add_argument("--weights", choices=("raw", "ema"), help="trained or averaged weights")
     group.add_argument("--condition", action="append", default=[], metavar="K=V", help="as num_nodes=7; repeatable")
     group.add_argument("--seed", type=int, default=0, help="default 0")
@@ -69,18 +72,31 @@ def _add_machine(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     """Check everything, generate, and say what came out."""
-    if args.num < 1:
-        raise InputError(f"--num {args.num}: nothing to generate", mend="give at least 1")
+    _check_counts(args)
     from scorefield.core.runs import resolve_run
 
     resolve_run(args.run_name)  # a misspelt name is found before anything heavy is imported
     from scorefield.core.generation import generate
 
     generator = _generator(args)
-    made = generate(generator, args.out, args.num, args.chunk_size, _machine(args), args.overwrite)
+    try:
+        made = generate(generator, args.out, args.num, args.chunk_size, _machine(args), args.overwrite)
+    except FloatingPointError as error:
+        mend = "train it on, or try another solver or other arguments"
+        raise InputError(str(error), file=args.run_name, mend=mend) from error
     if made is not None:
         print(_line(args.out, made))
     return 0
+
+
+def _check_counts(args: Namespace) -> None:
+    """Refuse numbers that are too small, by the name of their option and before anything heavy is imported."""
+    least = dict.fromkeys(("num", "steps", "chunk_size", "tile_size", "devices", "num_nodes", "threads"), 1)
+    for name, lowest in {**least, "seed": 0}.items():
+        value = getattr(args, name)
+        if value is not None and value < lowest:
+            place = f"--{name.replace('_', '-')}"
+            raise InputError(f"{value} is too small", place=place, mend=f"give at least {lowest}")
 
 
 def _generator(args: Namespace) -> Diffusion:

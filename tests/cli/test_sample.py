@@ -162,23 +162,27 @@ def test_two_nodes_give_the_bytes_of_one(sample, command, tmp_path):
 
 
 BAD_INPUT = {
-    "no samples": (("--num", "0"), "--num 0"),
-    "negative": (("--num", "-3"), "--num -3"),
+    "no samples": (("--num", "0"), "--num: 0 is too small; give at least 1"),
+    "negative": (("--num", "-3"), "--num: -3"),
     "no number": (("--num", "many"), "argument --num"),
     "unknown solver": (("--solver", "magic"), "unknown solver 'magic'.*ddim"),
-    "no steps": (("--steps", "0"), "steps"),
-    "negative steps": (("--steps", "-1"), "steps"),
+    "misspelt solver": (("--solver", "unipcc"), "did you mean 'unipc'"),
+    "no steps": (("--steps", "0"), "--steps: 0"),
+    "negative steps": (("--steps", "-1"), "--steps: -1"),
     "unknown argument": (("--solver-arg", "ordr=2"), "ordr"),
     "no value": (("--solver-arg", "order"), "--solver-arg order.*NAME=VALUE"),
     "bad value": (("--solver", "unipc", "--solver-arg", "order=two"), "'two' is no int"),
+    "no number at all": (("--solver", "pc", "--solver-arg", "snr=nan"), "pc: snr: nan is no finite number"),
+    "misspelt predictor": (("--solver", "pc", "--solver-arg", "predictor=eulr"), "did you mean 'euler'"),
     "unknown grid": (("--grid", "cubic"), "cubic"),
-    "chunks": (("--chunk-size", "0"), "chunks of 0"),
-    "tiles": (("--tile-size", "0"), "tiles of 0"),
+    "chunks": (("--chunk-size", "0"), "--chunk-size: 0"),
+    "tiles": (("--tile-size", "0"), "--tile-size: 0"),
     "weights": (("--weights", "best"), "argument --weights"),
     "device": (("--device", "tpu"), "unknown device 'tpu'"),
-    "devices": (("--devices", "0"), "devices 0"),
-    "nodes": (("--num-nodes", "0"), "nodes 0"),
-    "threads": (("--threads", "0"), "threads 0"),
+    "devices": (("--devices", "0"), "--devices: 0"),
+    "nodes": (("--num-nodes", "0"), "--num-nodes: 0"),
+    "threads": (("--threads", "0"), "--threads: 0"),
+    "seed": (("--seed", "-1"), "--seed: -1 is too small; give at least 0"),
     "precision": (("--precision", "8-bit"), "unknown precision '8-bit'"),
     "too large": (("--condition", "num_nodes=6"), "num_nodes = 6"),
     "unknown condition": (("--condition", "charge=1"), "unknown condition 'charge'"),
@@ -241,6 +245,30 @@ def test_runs_that_are_not_there(tmp_path, capsys):
 def test_help_shows_examples(capsys):
     assert main(["sample", "--help"]) == 0
     assert "scorefield sample runs/qm9_gdss/001 --num 10000" in capsys.readouterr().out
+
+
+def test_a_network_that_returns_nan_is_named_and_leaves_nothing(sample, toy_run, tmp_path, capsys, monkeypatch):
+    def fail(*_):
+        raise FloatingPointError("the network returned NaN or infinity at evaluation 1, t = 1")
+
+    monkeypatch.setattr("scorefield.core.denoiser.Denoiser.check", fail)
+    assert sample() == 2
+    assert_one_line(capsys, "run: the network returned NaN.*train it on, or try another solver")
+    assert not (tmp_path / "points.txt.parts").exists()
+    monkeypatch.undo()
+
+
+@pytest.mark.parametrize("option", ["--steps", "--devices"])
+def test_numbers_that_are_too_small_are_said_before_anything_heavy_is_imported(python, tmp_path, option):
+    words = ["sample", "nothing", "--num", "1", "--out", str(tmp_path / "x.smi"), option, "0"]
+    code = (
+        "import sys; from scorefield.core.cli.main import main\n"
+        f"code = main({words!r})\n"
+        "sys.exit(code if 'torch' not in sys.modules else 99)"
+    )
+    done = python("-c", code)
+    assert done.returncode == 2
+    assert f"{option}: 0 is too small" in done.stderr
 
 
 def test_a_run_that_is_not_there_is_said_before_anything_heavy_is_imported(python, tmp_path):
