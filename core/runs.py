@@ -13,10 +13,22 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from scorefield.core.domains import find_domains
 from scorefield.core.errors import InputError
-from scorefield.core.names import nearest
+from scorefield.core.files import check_writable
+from scorefield.core.names import nearest, unknown
 
-__all__ = ["FORMAT", "Run", "allocate", "claim", "local_runs", "open_run", "packaged_runs", "resolve_run"]
+__all__ = [
+    "FORMAT",
+    "Run",
+    "allocate",
+    "check_claim",
+    "claim",
+    "local_runs",
+    "open_run",
+    "packaged_runs",
+    "resolve_run",
+]
 
 FORMAT = 1
 _REQUIRED = ("format", "domain", "system", "sizes", "tables", "sampling")
@@ -72,7 +84,8 @@ class Run:
         """One line for lists: domain, what was trained, how it samples."""
         recipe = str(self.model["system"].get("class_path", "")).rpartition(".")[2]
         sampling = self.model["sampling"]
-        return f"{self.domain}, {recipe}, {sampling.get('solver')} with {sampling.get('steps')} steps"
+        sampler = f"{sampling['solver']} with {sampling.get('steps')} steps" if "solver" in sampling else "no sampler"
+        return f"{self.domain}, {recipe}, {sampler}"
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -83,7 +96,7 @@ def _read_json(path: Path) -> dict[str, Any]:
         raise InputError(error.msg, file=path, place=place, mend="copy the run anew") from error
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not a text file"
-        raise InputError(f"cannot be read ({reason})", file=path) from error
+        raise InputError(f"cannot be read ({reason})", file=path, mend="copy the run anew") from error
     if not isinstance(content, dict):
         raise InputError("not a table of keys", file=path, mend="copy the run anew")
     return content
@@ -137,7 +150,8 @@ def _checked(folder: Path) -> Path:
     if (folder / "checkpoints").is_dir():
         mend = f"finish it with `scorefield fit --resume {folder}`"
         raise InputError("the run has not finished: there is no model.json", file=folder, mend=mend)
-    raise InputError("not a run: there is no model.json", file=folder)
+    mend = "name another folder, or copy the run anew"
+    raise InputError("not a run: there is no model.json", file=folder, mend=mend)
 
 
 def open_run(run: str | Path, domain: str | None = None) -> Run:
@@ -148,13 +162,15 @@ def open_run(run: str | Path, domain: str | None = None) -> Run:
         domain: the domain it has to be of; any by default.
 
     Raises:
-        InputError: there is none, a file is missing or cut short, or it is of another domain.
+        InputError: there is none, a file is missing or cut short, or it is of another domain or one not installed.
     """
     opened = Run(resolve_run(run))
     found = opened.domain  # reads the description, whatever the domain may be
     if domain is not None and found != domain:
         what = f"a run of the domain {found!r}, but {domain!r} is needed"
         raise InputError(what, file=opened.folder)
+    if found not in find_domains():
+        raise unknown("domain", found, find_domains(), file=opened.model_file, place="domain")
     check_weights(opened.weights_file)
     return opened
 
@@ -171,7 +187,7 @@ def check_weights(path: Path) -> None:
             length = int.from_bytes(file.read(8), "little")
             header = json.loads(file.read(length)) if 8 + length <= size else None
     except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", file=path) from error
+        raise InputError(f"cannot be read ({error.strerror})", file=path, mend="copy the run anew") from error
     except (ValueError, RecursionError) as error:
         raise InputError("corrupted: the header is not JSON", file=path, mend="copy the run anew") from error
     if header is None:
@@ -221,6 +237,22 @@ def claim(folder: str | Path) -> Path:
     except OSError as error:
         raise InputError(f"a run folder cannot be made here ({error.strerror})", file=folder) from error
     if occupied:
-        mend = "name another, or continue a run with `--resume`"
-        raise InputError("the folder is not empty", file=folder, mend=mend)
+        raise _occupied(folder)
     return folder
+
+
+def check_claim(folder: str | Path) -> None:
+    """Find out before long work whether `claim` would take a folder; nothing is changed.
+
+    Raises:
+        InputError: it holds files already, or cannot be made or written to.
+    """
+    folder = Path(folder)
+    check_writable(folder / "model.json")
+    if folder.is_dir() and any(folder.iterdir()):
+        raise _occupied(folder)
+
+
+def _occupied(folder: Path) -> InputError:
+    mend = "name another, or continue a run with `--resume`"
+    return InputError("the folder is not empty", file=folder, mend=mend)

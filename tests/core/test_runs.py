@@ -158,3 +158,26 @@ def test_a_header_that_is_no_table_of_tensors(run, header):
     (run / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header.encode())
     with pytest.raises(InputError, match=r"model\.safetensors: corrupted: the header is no table"):
         runs.open_run(run)
+
+
+def test_a_domain_that_is_not_installed_is_named_with_the_file(run):
+    (run / "model.json").write_text(json.dumps({**MODEL, "domain": "grafs"}))
+    with pytest.raises(InputError, match=r"model\.json: domain: unknown domain 'grafs'; did you mean 'graphs'"):
+        runs.open_run(run)
+
+
+@pytest.mark.parametrize("name", ["model.json", "model.safetensors"])
+def test_a_missing_file_says_what_to_do(run, name):
+    (run / name).unlink()
+    with pytest.raises(InputError, match=f"{name}.*copy the run anew"):
+        runs.open_run(run)
+
+
+def test_check_claim_changes_nothing(tmp_path):
+    runs.check_claim(tmp_path / "a" / "b")
+    assert not (tmp_path / "a").exists()
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="not empty"):
+        runs.check_claim(tmp_path)
+    with pytest.raises(InputError, match="file: is a file"):
+        runs.check_claim(tmp_path / "file")
