@@ -26,7 +26,7 @@ from scorefield.core.files import atomic
 from scorefield.core.metrics import EpochLines, Events, MetricsFile
 from scorefield.core.module import ScoreModule
 from scorefield.core.quiet import quiet_training
-from scorefield.core.runs import allocate, claim
+from scorefield.core.runs import allocate, check_claim, claim
 from scorefield.core.solvers.registry import make_solver
 from scorefield.core.states_data import StatesData
 from scorefield.core.training_files import LAST, AtomicCheckpoints, ModelFiles, checkpoint_callbacks
@@ -105,6 +105,9 @@ def train(
 
     A folder made for a run that fails before its first epoch's end is removed again.
     """
+    _check_length(experiment)
+    if not resume and _is_first():
+        check_claim(Path("runs") / name / "new" if out is None else out)
     data = data if data is not None else build(experiment.data, experiment.file, "data")
     module: ScoreModule = build(_module_spec(experiment), experiment.file, "model")
     _check_sampler(module, experiment.file)
@@ -130,6 +133,14 @@ def train(
     finally:
         os.environ.pop(_FOLDER, None)
     return folder
+
+
+def _check_length(experiment: Experiment) -> None:
+    """Refuse a training of no steps: it would leave a run without a model."""
+    for name in ("max_epochs", "max_steps", "limit_train_batches"):
+        if experiment.trainer.get(name) == 0:
+            what, place = "0 leaves nothing to train", f"trainer.{name}"
+            raise InputError(what, file=experiment.file, place=place, mend="give at least 1")
 
 
 def _check_sampler(module: ScoreModule, file: Path | None) -> None:

@@ -77,9 +77,11 @@ def batch_loader(
         rank: this training process.
 
     Raises:
-        InputError: the batch cannot be shared out evenly over the processes.
+        InputError: the batch is empty or cannot be shared out evenly over the processes.
     """
-    if batch_size < 1 or batch_size % world_size:
+    if batch_size < 1:
+        raise InputError(f"data.batch_size is {batch_size}", mend="give at least 1")
+    if batch_size % world_size:
         raise InputError(
             f"a batch of {batch_size} cannot be shared out over {world_size} processes",
             mend="choose data.batch_size as a multiple of the number of devices",

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from scorefield.core.cli.command import RawCommand
 from scorefield.core.errors import InputError
-from scorefield.core.names import unknown
+from scorefield.core.names import nearest, unknown
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
@@ -54,6 +54,7 @@ def run(arguments: list[str]) -> int:
     if any(word in ("-h", "--help") or re.match(r"--[\w.]+\.help\b", word) for word in arguments):
         _full_parser().parse_args(arguments)  # prints and ends the program
     own, rest = _own_parser().parse_known_args(arguments)
+    _check_words(rest)
     from scorefield.core.experiment import confine, read_experiment
     from scorefield.core.fitting import checked_resume, train
 
@@ -78,6 +79,20 @@ def _own_parser() -> PlainParser:
     for option in _OWN:
         parser.add_argument(option, action="append" if option == "--config" else "store")
     return parser
+
+
+def _check_words(rest: list[str]) -> None:
+    """Find misspelt options of the command itself, and words that belong to no option, before heavy imports."""
+    previous = ""
+    for word in rest:
+        if word.startswith("--"):
+            option = word.partition("=")[0]
+            guess = None if "." in option else nearest(option[2:], [name[2:] for name in _OWN])
+            if guess:
+                raise InputError(f"unknown option {option!r}", mend=f"did you mean '--{guess}'?")
+        elif not previous.startswith("--") or "=" in previous:
+            raise InputError(f"unexpected word {word!r}", mend=f"did you mean --config {word}?")
+        previous = word
 
 
 class _RaisingParser(PlainParser):

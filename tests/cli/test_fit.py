@@ -84,12 +84,25 @@ def test_states_are_exported(folder, capsys):
         (["--config", "tiny.yaml", "--outt=a"], "did you mean '--out'"),
         (["--config", "tiny.yaml", "--model.lr=fast"], "--model.lr: Expected a float"),
         (["--config", "tiny.yaml", "--model.objective.reduction=sum"], "--model.objective.reduction: Expected"),
-        (["--config", "tiny.yaml", "stray"], "stray"),
+        (["--confg", "tiny.yaml"], "unknown option '--confg'; did you mean '--config'"),
+        (["tiny.yaml"], "unexpected word 'tiny.yaml'; did you mean --config tiny.yaml?"),
+        (["--config", "tiny.yaml", "stray"], "unexpected word 'stray'; did you mean --config stray?"),
+        (["--config", "tiny.yaml", "--max_epochs=3"], "did you mean '--trainer.max_epochs'"),
+        (["--config", "tiny.yaml", "--model.lr=-1"], "model: lr is -1; give more than 0"),
+        (["--config", "tiny.yaml", "--model.weight_decay=-1"], "model: weight_decay is -1"),
+        (["--config", "tiny.yaml", "--model.clip=0"], "model: clip is 0; give more than 0, or null"),
+        (["--config", "tiny.yaml", "--model.ema_decay=1"], "model: ema_decay is 1"),
+        (["--config", "tiny.yaml", "--trainer.max_epochs=0"], "trainer.max_epochs: 0 leaves nothing to train"),
+        (["--config", "tiny.yaml", "--trainer.max_steps=0"], "trainer.max_steps: 0 leaves nothing to train"),
+        (["--config", "tiny.yaml", "--data.path=none.npz", "--out=."], ".: the folder is not empty"),
         (["--config", "tiny.yaml"], "no file of states is named; give one with --data.path"),
         (["--config", "tiny.yaml", "--data.path=none.npz"], "none.npz: no such file"),
         (["--config", "tiny.yaml", "--data.path=tiny.yaml"], "tiny.yaml: not an .npz"),
-        (["--config", "tiny.yaml", "--data.path=states.npz", "--data.batch_size=0"], "a batch of 0"),
-        (["--config", "tiny.yaml", "--data.path=states.npz", "--out=tiny.yaml"], "tiny.yaml: a run folder cannot"),
+        (
+            ["--config", "tiny.yaml", "--data.path=states.npz", "--data.batch_size=0"],
+            "data.batch_size is 0; give at least 1",
+        ),
+        (["--config", "tiny.yaml", "--data.path=states.npz", "--out=tiny.yaml"], "tiny.yaml: is a file, not a folder"),
         (["--config", "tiny.yaml", "--data.path=states.npz", "--model.per_component={a: {lr: 1}}"], "component 'a'"),
         (["--resume", "none"], "none: no such run folder"),
         (["--resume", ".", "--config", "tiny.yaml"], "--resume takes neither"),
@@ -112,6 +125,15 @@ def test_wrong_usage_is_one_line(folder, capsys, arguments, words):
 def test_mistakes_in_the_file_name_the_file_and_the_key(folder, capsys, old, new, words):
     Path("tiny.yaml").write_text(yaml.safe_dump(CONFIG).replace(old, new))
     assert words in fails(capsys, "--config", "tiny.yaml", "--data.path=states.npz")
+
+
+def test_the_command_s_own_mistakes_are_found_before_anything_heavy_is_imported(python):
+    code = (
+        "import sys; from scorefield.core.cli.main import main\n"
+        "codes = {main(['fit', '--confg', 'x']), main(['fit', 'x.yaml'])}\n"
+        "sys.exit(codes != {2} or 'torch' in sys.modules or 'yaml' in sys.modules)"
+    )
+    assert python("-c", code).returncode == 0
 
 
 def test_help_lists_every_argument_and_shows_examples(capsys):

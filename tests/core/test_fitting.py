@@ -201,7 +201,7 @@ class Sampled(Tiny):
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"solver": "nosuch", "steps": 5}, r"model\.system\.sampling: unknown solver 'nosuch'; known solvers are"),
+        ({"solver": "nosuch", "steps": 5}, r"model\.system\.sampling: unknown solver 'nosuch'; known: "),
         ({"solver": "ddim", "steps": 0}, r"model\.system\.sampling: .*steps"),
         ({"solver": "ddim", "steps": 5, "arguments": {"snrr": 1}}, "has no argument 'snrr'"),
     ],
