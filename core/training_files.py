@@ -16,7 +16,7 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 
 from scorefield.core.checkpoints import ModelRecord, save_model
 from scorefield.core.domains import find_domains
-from scorefield.core.errors import InputError
+from scorefield.core.errors import InputError, InputWarning
 from scorefield.core.experiment import Experiment
 from scorefield.core.files import atomic
 from scorefield.core.module import ScoreModule
@@ -93,7 +93,7 @@ class ModelFiles(Callback):
         counts = ", ".join(f"{name} {sum(p.numel() for p in members):,}" for name, members in groups.items())
         data = trainer.datamodule  # type: ignore[attr-defined]
         facts = [f"{key} {value}" for key, value in data.sizes.items()]
-        facts += [f"atoms {' '.join(data.tables['atoms'])}"] if "atoms" in data.tables else []
+        facts += data.facts() if hasattr(data, "facts") else []
         rows = data.provenance.get("train")
         name = data.provenance.get("name", type(data).__name__)
         what = f"training {recipe} (parameters: {counts}) on {name} ({rows} samples; {', '.join(facts)})"
@@ -154,15 +154,13 @@ def _warn_of_priors(system: System) -> None:
     named = [f"{n} {a:.2f}" for n, a in kept.items() if a > 0.1 and not isinstance(system.components[n].path, VE)]
     if named:
         what = f"paths end with a share of the signal ({', '.join(named)}) that the prior N(0, 1) lacks"
-        warnings.warn(f"{what}; a larger beta_max brings them together", stacklevel=2)
+        warnings.warn(f"{what}; a larger beta_max brings them together", InputWarning, stacklevel=2)
 
 
 def _sampling(module: ScoreModule) -> dict[str, Any]:
-    """The recipe's default sampler; the weights are those that exist."""
+    """The recipe's default sampler, or none where it names none; the weights are those that exist."""
     settings = getattr(module.recipe, "sampling", None)
-    if settings is None:
-        return {"solver": "pc", "steps": 25, "weights": "raw" if module.ema is None else "ema", "arguments": {}}
-    values: Mapping[str, Any] = vars(settings)
+    values: Mapping[str, Any] = {"weights": "ema"} if settings is None else vars(settings)
     return {**values, "weights": values["weights"] if module.ema is not None else "raw"}
 
 

@@ -6,7 +6,8 @@ import warnings
 
 import pytest
 
-from scorefield.core.training_files import _warn_of_priors
+from scorefield.core.module import ScoreModule
+from scorefield.core.training_files import _sampling, _warn_of_priors
 from tests.core.tiny_recipe import Tiny
 
 SIZES = {"features": 3, "max_nodes": 6}
@@ -23,3 +24,7 @@ def test_a_prior_that_fits_is_not_mentioned():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         _warn_of_priors(Tiny(beta_max=20.0).build(SIZES))
+
+
+def test_a_recipe_without_a_sampler_gets_none():
+    assert _sampling(ScoreModule(Tiny())) == {"weights": "raw"}  # there is no average before the training
