@@ -67,8 +67,10 @@ class Tour:
 class Domain(Protocol):
     """A domain of the suite.
 
-    Two methods may be left out: `check_tables(tables, sizes, file)` raises `InputError` where a run's tables are not
-    what sampling needs, and `versions(tables)` gives the versions of libraries that samples depend on, by name.
+    A domain may have more: `conditions`, names that `draw` takes as a condition; `check_tables(tables, sizes, file)`,
+    which raises `InputError` where a run's tables are not what sampling needs; `versions(tables)`, those of libraries
+    that samples depend on, by name; `compare` with its kin (`core.comparison.Comparing`); `import_formats` with
+    `import_model` (`core.importing.Importing`).
     """
 
     name: str

@@ -18,7 +18,8 @@ from scorefield.core.errors import InputError
 from scorefield.core.generation import CHUNK_SIZE, choose_device, chunk_sizes
 from scorefield.core.progress import SampleBar
 from scorefield.core.runs import open_run
-from scorefield.core.state import State
+from scorefield.core.spaces import DirectedAdjacency, SymmetricAdjacency
+from scorefield.core.state import MASKS, State
 from scorefield.core.system import System
 
 __all__ = ["Model", "load"]
@@ -149,6 +150,10 @@ class Model:
         Raises:
             InputError: a setting is unknown or not possible for this run.
         """
+        misplaced = [name for name in solver_arguments if name in getattr(self.domain, "conditions", ())]
+        if misplaced:
+            what = f"{misplaced[0]} is a condition, not an argument of the solver"
+            raise InputError(what, mend=f"give conditions={{{misplaced[0]!r}: {solver_arguments[misplaced[0]]!r}}}")
         generator = self.generator(
             solver, steps, seed, weights, precision, tile_size, conditions, solver_arguments
         )  # fmt: skip
@@ -173,17 +178,17 @@ class Model:
             The score by component, shaped like the components; gradients flow to `values`.
 
         Raises:
-            InputError: a component, or a mask or condition that the network needs, is missing; or times do not fit
-                or are outside [0, 1], or have no score.
+            InputError: a component, or a mask or condition that the network needs, is missing or of a wrong shape; or
+                times do not fit or are outside [0, 1], or have no score.
         """
         system = self.system(weights)
         state = system.state(values)
+        self._check_shapes(system, state)
         state = state.to(dtype=next((p.dtype for p in system.parameters()), state.dtype))
         times = torch.as_tensor(t, dtype=state.dtype, device=state.device)
         if times.ndim and times.shape != (len(state),):
-            raise InputError(
-                f"{times.numel()} times for {len(state)} rows", mend="give one for each row, or one for all"
-            )
+            what = f"times of shape {tuple(times.shape)} for {len(state)} rows"
+            raise InputError(what, mend="give one for each row, or one for all")
         times = times.expand(len(state))
         if bool(((times < 0) | (times > 1) | times.isnan()).any()):
             raise InputError("a time lies outside [0, 1]", mend="0 is the data, 1 the noise")
@@ -193,6 +198,30 @@ class Model:
             if error.args[0] in state.as_dict():
                 raise
             raise InputError(f"the state lacks {error.args[0]}", mend="give it beside the components") from error
+
+    def _check_shapes(self, system: System, state: State) -> None:
+        """Refuse what is not laid out like the run's own states."""
+        tables, sizes = self.record.tables, self.record.sizes
+        own = self.domain.frame(self.domain.draw(1, tables, torch.Generator().manual_seed(0)), sizes, tables)
+        wanted = {**own.components, **own.masks}
+        for name, value in {**state.components, **state.masks}.items():
+            if name in wanted and value.ndim != wanted[name].ndim:
+                raise _misshapen(name, value, f"{wanted[name].ndim} axes are needed")
+            if len(value) != len(state):
+                raise _misshapen(name, value, f"the first component has {len(state)} rows")
+        for name, value in state.components.items():
+            adjacency = isinstance(system.components[name].space, SymmetricAdjacency | DirectedAdjacency)
+            if adjacency and value.shape[-1] != value.shape[-2]:
+                raise _misshapen(name, value, "it must be square")
+            for axis, mask in enumerate(MASKS, start=1):  # as the spaces apply them
+                if mask in state.masks and axis < value.ndim and value.shape[axis] != state.masks[mask].shape[1]:
+                    raise _misshapen(name, value, f"{mask} has shape {tuple(state.masks[mask].shape)}")
+        if "x" in state.components and state["x"].shape[-1] != sizes.get("features", state["x"].shape[-1]):
+            raise _misshapen("x", state["x"], f"the run has {sizes['features']} features, the last axis")
+
+
+def _misshapen(name: str, value: Tensor, why: str) -> InputError:
+    return InputError(f"{name} has shape {tuple(value.shape)}", mend=why)
 
 
 def _chunks(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,7 @@ from scorefield.core.diffusion import Diffusion, Settings
 from scorefield.core.errors import InputError
 from scorefield.core.noise import stream_seed
 from scorefield.core.paths import VP
+from scorefield.core.spaces import SymmetricAdjacency
 
 CPU = torch.device("cpu")
 
@@ -72,7 +75,7 @@ def test_samples_stand_in_the_order_in_which_sizes_were_drawn(model):
     assert points.count.tolist() == drawn.tolist()
 
 
-@pytest.mark.filterwarnings("ignore:1 steps lower the order")
+@pytest.mark.filterwarnings("ignore:1 step lowers the order")
 def test_network_calls_have_the_shape_of_tiles(model):
     shapes = []
     model.system().network.register_forward_pre_hook(lambda _, inputs: shapes.append(tuple(inputs[0]["x"].shape)))
@@ -88,6 +91,12 @@ def test_conditions_fix_what_would_be_drawn(model):
         model.sample(20, conditions={"num_nodes": 6})
     with pytest.raises(InputError, match="unknown condition 'charge'"):
         model.sample(20, conditions={"charge": 1})
+
+
+def test_a_condition_among_the_arguments_is_told_where_it_goes(model, monkeypatch):
+    monkeypatch.setattr(type(model.domain), "conditions", ("num_nodes",), raising=False)
+    with pytest.raises(InputError, match=r"is a condition, .*; give conditions=\{'num_nodes': 3\}"):
+        model.sample(3, num_nodes=3)
 
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("64-true", 1e-4), ("bf16-mixed", 0.1)])
@@ -138,8 +147,32 @@ def test_times_outside_the_unit_interval_have_no_score(model, t):
 def test_malformed_scores_are_refused(model):
     with pytest.raises(InputError, match="the state lacks x"):
         model.score({"y": torch.zeros(1, 2, 2)}, 0.5)
-    with pytest.raises(InputError, match="2 times for 3 rows"):
+    with pytest.raises(InputError, match=r"times of shape \(2,\) for 3 rows"):
         model.score({"x": torch.zeros(3, 2, 2)}, torch.tensor([0.1, 0.2]))
+
+
+@pytest.mark.parametrize(
+    ("x", "mask", "expected"),
+    [
+        ((2, 3), (2, 3), r"x has shape \(2, 3\); 3 axes are needed"),
+        ((2, 3, 2, 1), (2, 3), "3 axes are needed"),
+        ((2, 3, 2), (3, 3), r"mask has shape \(3, 3\); the first component has 2 rows"),
+        ((2, 3, 2), (2,), "2 axes are needed"),
+        ((2, 3, 2), (2, 4), r"x has shape \(2, 3, 2\); mask has shape \(2, 4\)"),
+        ((2, 3, 4), (2, 3), "the run has 2 features"),
+    ],
+)
+def test_wrong_shapes_have_no_score(model, monkeypatch, x, mask, expected):
+    monkeypatch.setitem(model.record.sizes, "features", 2)
+    with pytest.raises(InputError, match=expected):
+        model.score({"x": torch.zeros(x), "mask": torch.ones(mask, dtype=torch.bool)}, 0.5)
+
+
+def test_an_adjacency_that_is_not_square_has_no_score(model, monkeypatch):
+    components = model.system().components
+    monkeypatch.setitem(components, "x", dataclasses.replace(components["x"], space=SymmetricAdjacency()))
+    with pytest.raises(InputError, match="must be square"):
+        model.score({"x": torch.zeros(2, 3, 2)}, 0.5)
 
 
 @pytest.mark.parametrize(
