@@ -25,6 +25,8 @@ def folder(tmp_path, monkeypatch):
     trusted = domains.is_trusted
     monkeypatch.setattr(experiment, "is_trusted", lambda module: module.startswith("tests.") or trusted(module))
     monkeypatch.chdir(tmp_path)
+    # The trainer's log handler keeps the standard error of the test that imported it first, which is closed by now.
+    monkeypatch.setattr("logging.raiseExceptions", False)
     Path("tiny.yaml").write_text(yaml.safe_dump(CONFIG))
     np.savez("states.npz", **{name: value.numpy() for name, value in tiny_batch(40).items()})
     return tmp_path
