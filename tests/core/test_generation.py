@@ -235,8 +235,11 @@ def test_places_that_cannot_be_written_are_found_before_the_work(make, tmp_path)
 
 
 def test_a_folder_without_permission_is_found_before_the_work(make, tmp_path, monkeypatch):
-    monkeypatch.setattr("os.access", lambda *_: False)  # file modes do not bind an administrator
-    with pytest.raises(InputError, match="not writable"):
+    def refuse(**_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("tempfile.NamedTemporaryFile", refuse)  # file modes do not bind an administrator
+    with pytest.raises(InputError, match="cannot be written"):
         generate(make(), tmp_path / "points.txt", 4)
 
 
