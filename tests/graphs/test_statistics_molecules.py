@@ -180,6 +180,19 @@ def test_activations_are_computed_once_and_do_not_depend_on_company(monkeypatch)
     assert ActivationCache()(["CCO"]) == pytest.approx(first[:1], abs=1e-5)
 
 
+def test_activations_are_those_of_fcd_torch():
+    fcd_torch = pytest.importorskip("fcd_torch")
+    torch = pytest.importorskip("torch")
+    from fcd_torch.utils import SmilesDataset
+
+    smiles = ["CCO", "C[C@H](O)F", "c1ccccc1Br"]
+    rows = SmilesDataset(smiles)
+    inputs = torch.tensor(np.stack([rows[place] for place in range(3)]))
+    with torch.no_grad():
+        expected = fcd_torch.FCD(device="cpu", n_jobs=1).model.eval()(inputs.transpose(1, 2).float()).numpy()
+    assert MoleculePopulation(smiles).chemnet() == pytest.approx(expected, abs=1e-5)
+
+
 def test_nspdk_of_qm9(shared_dir):
     generator = np.random.default_rng(0)
     smiles = qm9_test(shared_dir)

@@ -36,6 +36,7 @@ def _activations(smiles: Sequence[str]) -> npt.NDArray[np.float32]:
     from fcd_torch.utils import get_one_hot
 
     one_hot = np.stack([get_one_hot(text, _PADDED_LENGTH) for text in smiles]).astype(np.float32)
+    one_hot /= one_hot.shape[2]  # ChemNet's input scale: ones divided by the size of the alphabet
     with torch.inference_mode():
         output = _network()(torch.from_numpy(one_hot).transpose(1, 2))
     return np.array(output.numpy(), dtype=np.float32)  # a copy: the output is a view of the states at all 350 places
