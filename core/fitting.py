@@ -11,7 +11,7 @@ import importlib.util
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -120,19 +120,28 @@ def train(
         if resume:
             _check_unfinished(trainer, folder)
         if trainer.is_global_zero:
-            with atomic(folder / CONFIG) as temporary:
-                temporary.write_text(experiment.to_yaml(), encoding="utf-8")
+            _write_config(experiment, folder)
         with quiet_training():
             trainer.fit(module, datamodule=data, ckpt_path=folder / LAST if resume else None)
     except Exception:
-        if not resume and _is_first() and not any((folder / kept).exists() for kept in (LAST, "model.json")):
-            shutil.rmtree(folder, ignore_errors=True)
-            if out is None:
-                _remove_empty(folder.parent, folder.parent.parent)
+        if not resume and _is_first():
+            _remove_without_result(folder, () if out is not None else (folder.parent, folder.parent.parent))
         raise
     finally:
         os.environ.pop(_FOLDER, None)
     return folder
+
+
+def _write_config(experiment: Experiment, folder: Path) -> None:
+    with atomic(folder / CONFIG) as temporary:
+        temporary.write_text(experiment.to_yaml(), encoding="utf-8")
+
+
+def _remove_without_result(folder: Path, above: Sequence[Path]) -> None:
+    """Remove a run folder that holds neither a checkpoint nor a model, and then empty folders above it."""
+    if not any((folder / kept).exists() for kept in (LAST, "model.json")):
+        shutil.rmtree(folder, ignore_errors=True)
+        _remove_empty(*above)
 
 
 def _check_length(experiment: Experiment) -> None:

@@ -150,19 +150,20 @@ class Model:
         Raises:
             InputError: a setting is unknown or not possible for this run.
         """
-        misplaced = [name for name in solver_arguments if name in getattr(self.domain, "conditions", ())]
-        if misplaced:
-            what = f"{misplaced[0]} is a condition, not an argument of the solver"
-            raise InputError(what, mend=f"give conditions={{{misplaced[0]!r}: {solver_arguments[misplaced[0]]!r}}}")
-        generator = self.generator(
-            solver, steps, seed, weights, precision, tile_size, conditions, solver_arguments
-        )  # fmt: skip
+        self._check_misplaced(solver_arguments)
+        generator = self.generator(solver, steps, seed, weights, precision, tile_size, conditions, solver_arguments)
         parts = _chunks(generator, num, chunk_size, choose_device(device), decode, progress)
         state = join([state for state, _ in parts])
         if not decode:
             return state
         samples = generator.samples_type().concatenate([samples for _, samples in parts if samples is not None])
         return _with_state(samples, state)
+
+    def _check_misplaced(self, solver_arguments: Mapping[str, Any]) -> None:
+        for name, value in solver_arguments.items():
+            if name in getattr(self.domain, "conditions", ()):
+                what = f"{name} is a condition, not an argument of the solver"
+                raise InputError(what, mend=f"give conditions={{{name!r}: {value!r}}}")
 
     def score(
         self, values: Mapping[str, Any] | State, t: Tensor | float, weights: Which | None = None
