@@ -191,7 +191,7 @@ class GraphDomain:
         """Small molecules, trained for a minute or two."""
         from scorefield.core.domain import Tour
 
-        return Tour("graphs/molecules_small", ("--trainer.max_epochs=75",), 500, "generated.csv")
+        return Tour("graphs/molecules_small", ("--trainer.max_epochs=50",), 500, "generated.csv")
 
 
 def _molecular(tables: Tables) -> bool:
