@@ -5,7 +5,8 @@ SDE of the path is dx = f x dt + g dW, g^2 = (sigma^2)' - 2 f sigma^2, and half 
 log_snr = log alpha - log sigma, strictly decreasing in t.
 
 Sources: Song et al. 2021 (arXiv 2011.13456) for VP, sub-VP and VE; Ho et al. 2020 (arXiv 2006.11239) and Nichol and
-Dhariwal 2021 (arXiv 2102.09672) for the discrete chains; Lipman et al. 2023 (arXiv 2210.02747) for the linear path.
+Dhariwal 2021 (arXiv 2102.09672) for the discrete chains and the cosine; Karras et al. 2022 (arXiv 2206.00364) for EDM;
+Lipman et al. 2023 (arXiv 2210.02747) for the linear path; Luo et al. 2023 (arXiv 2301.11699) for mean reversion.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from torch import Tensor
 
 from scorefield.core.errors import InputError
 
-__all__ = ["VE", "VP", "DiscreteChain", "GaussianPath", "Linear", "SubVP"]
+__all__ = [
+    "EDM", "VE", "VP", "Cosine", "DiscreteChain", "GaussianPath", "Linear", "MeanReverting", "Polynomial", "SubVP",
+]  # fmt: skip
 
 
 def _derivative(function: Callable[[Tensor], Tensor], t: Tensor) -> Tensor:
@@ -36,10 +39,12 @@ class GaussianPath(ABC):
         prior_std: standard deviation of the prior at t = 1, in the data's units. It is N(0, 1) for the published
             VP models and chains, even where their sigma(1) is smaller.
         t_min: smallest time at which a solver evaluates a network.
+        t_max: largest time at which one does; below 1 where the signal vanishes there.
     """
 
     prior_std: float = 1.0
     t_min: float = 1e-3
+    t_max: float = 1.0
 
     @abstractmethod
     def log_alpha(self, t: Tensor) -> Tensor:
@@ -80,9 +85,13 @@ class GaussianPath(ABC):
         growth = _derivative(self.variance, t) - 2 * self.drift(t) * self.variance(t)
         return growth.clamp(min=0).sqrt()
 
+    def alpha_derivative(self, t: Tensor) -> Tensor:
+        """Derivative of alpha."""
+        return _derivative(self.alpha, t)
+
     def sigma_derivative(self, t: Tensor) -> Tensor:
         """Derivative of sigma."""
-        return _derivative(self.variance, t) / (2 * self.sigma(t))
+        return _derivative(self.sigma, t)
 
     def transition(self, t: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
         """Scale alpha(s) / alpha(t), and the standard deviation of the forward transition between s and t.
@@ -125,6 +134,11 @@ class VP(GaussianPath):
     def variance(self, t: Tensor) -> Tensor:
         """See the class."""
         return -torch.expm1(2 * self.log_alpha(t))
+
+    def time_of(self, log_snr: Tensor) -> Tensor:
+        """See `GaussianPath.time_of`; the root of the quadratic log_alpha, in the form that does not cancel."""
+        rest = 0.5 * torch.nn.functional.softplus(-2 * log_snr.double())  # -log alpha
+        return 2 * rest / ((0.25 * self.beta_min**2 + (self.beta_max - self.beta_min) * rest).sqrt() + 0.5 * self.beta_min)
 
     def _betas(self, t: Tensor, num_scales: int) -> Tensor:
         if num_scales <= self.beta_max:
@@ -199,16 +213,129 @@ class VE(GaussianPath):
         return torch.zeros_like(t), (variances[index + 1] - variances[index]).sqrt()
 
 
-class Linear(GaussianPath):
-    """alpha = 1 - t, sigma = t: rectified flow, conditional optimal transport."""
+class EDM(GaussianPath):
+    """alpha = 1, sigma = sigma_max t: the path of Karras et al., whose time is sigma itself, scaled to [0, 1].
+
+    Args:
+        sigma_min: noise at the last evaluation.
+        sigma_max: sigma(1), also the prior's standard deviation.
+    """
+
+    def __init__(self, sigma_min: float = 0.002, sigma_max: float = 80.0) -> None:
+        _check_range("sigma_min", sigma_min, "sigma_max", sigma_max)
+        self.sigma_min, self.sigma_max = sigma_min, sigma_max
+        self.prior_std, self.t_min = sigma_max, sigma_min / sigma_max
 
     def log_alpha(self, t: Tensor) -> Tensor:
         """See the class."""
-        return torch.log1p(-t)
+        return torch.zeros_like(t)
 
     def variance(self, t: Tensor) -> Tensor:
         """See the class."""
-        return t**2
+        return self.sigma(t) ** 2
+
+    def sigma(self, t: Tensor) -> Tensor:
+        """See the class."""
+        return self.sigma_max * t
+
+
+class Cosine(GaussianPath):
+    """alpha = cos(pi t / 2), sigma = sin(pi t / 2).
+
+    Args:
+        least_log_snr: evaluations begin at the time of this log signal-to-noise ratio, as the signal vanishes at 1.
+    """
+
+    def __init__(self, least_log_snr: float = -5.1) -> None:
+        self.least_log_snr = least_log_snr
+        self.t_max = math.atan(math.exp(-least_log_snr)) * 2 / math.pi
+
+    def log_alpha(self, t: Tensor) -> Tensor:
+        """See the class."""
+        return self.alpha(t).log()
+
+    def alpha(self, t: Tensor) -> Tensor:
+        """See the class."""
+        return (0.5 * math.pi * t).cos()
+
+    def variance(self, t: Tensor) -> Tensor:
+        """See the class."""
+        return self.sigma(t) ** 2
+
+    def sigma(self, t: Tensor) -> Tensor:
+        """See the class."""
+        return (0.5 * math.pi * t).sin()
+
+
+class Polynomial(GaussianPath):
+    """alpha = (1 - t)^n, sigma = 1 - alpha.
+
+    Args:
+        power: n.
+    """
+
+    def __init__(self, power: float = 2.0) -> None:
+        if not power > 0:
+            raise InputError(f"power {power:g} of a path", mend="give a positive number")
+        self.power = power
+
+    def log_alpha(self, t: Tensor) -> Tensor:
+        """See the class."""
+        return self.power * torch.log1p(-t)
+
+    def alpha(self, t: Tensor) -> Tensor:
+        """See the class."""
+        return (1 - t) ** self.power
+
+    def variance(self, t: Tensor) -> Tensor:
+        """See the class."""
+        return self.sigma(t) ** 2
+
+    def sigma(self, t: Tensor) -> Tensor:
+        """See the class."""
+        return -torch.expm1(self.log_alpha(t))
+
+
+class Linear(Polynomial):
+    """alpha = 1 - t, sigma = t: rectified flow, conditional optimal transport."""
+
+    def __init__(self) -> None:
+        super().__init__(1.0)
+
+    def alpha(self, t: Tensor) -> Tensor:
+        """See the class."""
+        return 1 - t
+
+    def sigma(self, t: Tensor) -> Tensor:
+        """See the class."""
+        return t
+
+
+class MeanReverting(GaussianPath):
+    """An Ornstein-Uhlenbeck process towards a mean mu: x_t = alpha x_0 + (1 - alpha) mu + sigma eps.
+
+    The path acts on x - mu, so a component on it carries mu as its `origin`.
+
+    Args:
+        rate_min: rate of reversion at t = 0; linear in t.
+        rate_max: rate of reversion at t = 1.
+        sigma_inf: standard deviation of the stationary distribution; sigma^2 = sigma_inf^2 (1 - alpha^2).
+    """
+
+    def __init__(self, rate_min: float = 0.05, rate_max: float = 10.0, sigma_inf: float = 1.0) -> None:
+        _check_range("rate_min", rate_min, "rate_max", rate_max)
+        if not sigma_inf > 0:
+            raise InputError(f"sigma_inf = {sigma_inf:g}", mend="give a positive number")
+        self.rate_min, self.rate_max, self.sigma_inf = rate_min, rate_max, sigma_inf
+        self.prior_std = float(self.sigma(torch.ones((), dtype=torch.float64)))
+
+    def log_alpha(self, t: Tensor) -> Tensor:
+        """See the class."""
+        return -t * (self.rate_min + 0.5 * t * (self.rate_max - self.rate_min))
+
+    def variance(self, t: Tensor) -> Tensor:
+        """See the class."""
+        return -(self.sigma_inf**2) * torch.expm1(2 * self.log_alpha(t))
 
 
 class DiscreteChain(GaussianPath):

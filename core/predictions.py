@@ -21,31 +21,16 @@ KINDS: tuple[str, ...] = get_args(Kind)
 _SLACK = 1e-9  # of the range of times, for rounding
 
 
-def _to_noise(path: GaussianPath, t: Tensor, source: Kind) -> tuple[Tensor, Tensor]:
-    """Coefficients (of x, of the value) of the noise."""
-    alpha, sigma = path.alpha(t), path.sigma(t)
-    if source == "noise":
-        return torch.zeros_like(t), torch.ones_like(t)
-    if source == "data":
-        return 1 / sigma, -alpha / sigma
-    if source == "score":
-        return torch.zeros_like(t), -sigma
-    slope = path.drift(t) * alpha
-    scale = alpha * path.sigma_derivative(t) - slope * sigma
-    return -slope / scale, alpha / scale
-
-
-def _from_noise(path: GaussianPath, t: Tensor, target: Kind) -> tuple[Tensor, Tensor]:
-    """Coefficients (of x, of the noise) of the target."""
-    alpha, sigma = path.alpha(t), path.sigma(t)
-    if target == "noise":
-        return torch.zeros_like(t), torch.ones_like(t)
-    if target == "data":
-        return 1 / alpha, -sigma / alpha
-    if target == "score":
-        return torch.zeros_like(t), -1 / sigma
-    drift = path.drift(t)
-    return drift, path.sigma_derivative(t) - drift * sigma
+def _mixture(path: GaussianPath, t: Tensor, kind: Kind) -> tuple[Tensor, Tensor]:
+    """The prediction as p x_0 + q eps: (p, q)."""
+    zero, one = torch.zeros_like(t), torch.ones_like(t)
+    if kind == "data":
+        return one, zero
+    if kind == "noise":
+        return zero, one
+    if kind == "score":
+        return zero, -1 / path.sigma(t)
+    return path.alpha_derivative(t), path.sigma_derivative(t)
 
 
 def conversion(path: GaussianPath, t: Tensor, source: Kind, target: Kind) -> tuple[Tensor, Tensor]:
@@ -65,9 +50,10 @@ def conversion(path: GaussianPath, t: Tensor, source: Kind, target: Kind) -> tup
         raise InputError(f"t = {float(t[outside].flatten()[0]):g} lies outside [0, 1]")
     if source == target:
         return torch.zeros_like(t), torch.ones_like(t)
-    from_x, from_value = _to_noise(path, t, source)
-    to_x, to_noise = _from_noise(path, t, target)
-    a, b = to_x + to_noise * from_x, to_noise * from_value
+    (p, q), (to_p, to_q) = _mixture(path, t, source), _mixture(path, t, target)
+    alpha, sigma = path.alpha(t), path.sigma(t)
+    determinant = alpha * q - sigma * p  # Cramer's rule for target = a (alpha, sigma) + b (p, q)
+    a, b = (to_p * q - to_q * p) / determinant, (alpha * to_q - sigma * to_p) / determinant
     if not (bool(torch.isfinite(a).all()) and bool(torch.isfinite(b).all())):
         times = t[~(torch.isfinite(a) & torch.isfinite(b))]
         raise InputError(

@@ -50,10 +50,11 @@ class Perceptron(nn.Module):
         self.linears = nn.ModuleList(nn.Linear(m, n) for m, n in pairwise(widths))
 
     def forward(self, x: Tensor) -> Tensor:
+        rows = x.reshape(-1, x.shape[-1])  # flat, since in place on a view the derivative would copy
         for linear in self.linears[:-1]:
-            x = functional.elu(linear(x), inplace=True)
-        out: Tensor = self.linears[-1](x)
-        return out
+            rows = functional.elu(linear(rows), inplace=True)
+        out: Tensor = self.linears[-1](rows)
+        return out.view(*x.shape[:-1], -1)
 
 
 class Attention(nn.Module):
