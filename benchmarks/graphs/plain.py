@@ -1,6 +1,6 @@
 """GDSS's score networks written out plainly: one module per channel, a loop over heads, dense matrices.
 
-This is what a straightforward reading of the paper gives, and what the published code does; the benchmark
+This is what a straightforward reading of the paper gives, and what the published code computes; the benchmark
 measures the package's networks against it. Parameter names are the published ones, so that both sides compute
 the same numbers.
 """
