@@ -1,48 +1,19 @@
-"""The network as a solver sees it: evaluations numbered, predictions of the kind asked for, transforms applied."""
+"""The network as a solver sees it: evaluations numbered, predictions of the kind asked for, guides applied."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from scorefield.core.errors import InputError
+from scorefield.core.guide import Guides
+from scorefield.core.noise import NoiseSource
 from scorefield.core.predictions import Kind, conversion
 from scorefield.core.state import State
 from scorefield.core.system import System, Values
 
-__all__ = ["ClampData", "Denoiser", "Transform"]
-
-
-class Transform(Protocol):
-    """Changes the data prediction of every component before a solver uses it."""
-
-    def __call__(self, state: State, data: Values, t: Tensor) -> Values:
-        """New data predictions; `state` is x_t, `t` is `[B]`."""
-        ...
-
-
-class ClampData:
-    """Clamp the data prediction of components to the range of the data.
-
-    Args:
-        ranges: lowest and highest value, by component.
-    """
-
-    def __init__(self, **ranges: tuple[float, float]) -> None:
-        for name, (low, high) in ranges.items():
-            if low >= high:
-                raise InputError(f"range {low:g} to {high:g} of {name} is empty")
-        self.ranges = ranges
-
-    def __call__(self, state: State, data: Values, t: Tensor) -> Values:
-        """See `Transform`."""
-        missing = self.ranges.keys() - data.keys()
-        if missing:
-            raise InputError(f"no component {min(missing)!r} to clamp", mend=f"there are {', '.join(data)}")
-        return {n: v.clamp(*self.ranges[n]) if n in self.ranges else v for n, v in data.items()}
+__all__ = ["Denoiser"]
 
 
 class Denoiser:
@@ -55,45 +26,69 @@ class Denoiser:
         system: the system.
         state: a state of the run, for its device, number type, condition and masks.
         times: the evaluation times, in order.
-        transforms: applied to data predictions, in order.
+        guides: what acts on predictions and states.
+
+    Attributes:
+        evaluations: network calls so far, those of guides included.
     """
 
-    def __init__(
-        self, system: System, state: State, times: Sequence[float], transforms: Sequence[Transform] = ()
-    ) -> None:
-        self.system, self.times, self.transforms = system, list(times), tuple(transforms)
+    def __init__(self, system: System, state: State, times: Sequence[float], guides: Guides | None = None) -> None:
+        self.system, self.times, self.guides = system, list(times), Guides() if guides is None else guides
         self.origins = system.origins(state)
         self.evaluations = 0
         precise = torch.float64 if state.dtype == torch.float64 else torch.float32
-        self._times = torch.tensor(self.times, dtype=precise, device=state.device)
-        self._batch = len(state)
+        table = torch.tensor(self.times, dtype=precise, device=state.device)
+        self._times = [t.expand(len(state)) for t in table.unbind()]
+        self._kinds: dict[str, Kind] = {name: c.prediction for name, c in system.components.items()}
+        self._cost = getattr(system.network, "calls", 1) + self.guides.calls
         self._conversions: dict[tuple[str, Kind, Kind], list[tuple[float, float]]] = {}
         self._sums: list[tuple[int, Tensor]] = []
 
     def __call__(self, state: State, index: int, kind: Kind) -> Values:
         """Predictions of one kind at evaluation time `index`, by component."""
-        t = self._times[index].expand(self._batch)
-        outputs = self.system(state, t, self.origins)
-        self.evaluations += 1
-        self._sums.append((index, sum((v.sum() for v in outputs.values()), torch.zeros((), device=state.device))))
-        kinds = {name: component.prediction for name, component in self.system.components.items()}
-        if self.transforms:
-            outputs = {n: self._convert(n, state[n], v, index, kinds[n], "data") for n, v in outputs.items()}
-            for transform in self.transforms:
-                outputs = transform(state, outputs, t)
-            kinds = dict.fromkeys(kinds, "data")
-        return {n: self._convert(n, state[n], v, index, kinds[n], kind) for n, v in outputs.items()}
+        self.evaluations += self._cost
+        if self.guides.predicting:
+            data = self._guided(state, index)
+            return {n: self._convert(n, state[n], v, index, "data", kind) for n, v in data.items()}
+        outputs = self.system(state, self._times[index], self.origins)
+        self._watch(outputs, index)
+        return {n: self._convert(n, state[n], v, index, self._kinds[n], kind) for n, v in outputs.items()}
+
+    def before(self, state: State, index: int, noise: NoiseSource) -> State:
+        """The state to evaluate at time `index`: what the guides make of `state`."""
+        for guide in self.guides.before:
+            state = guide.before(state, index, noise)
+        return state
+
+    def _guided(self, state: State, index: int) -> Values:
+        t = self._times[index]
+        with torch.set_grad_enabled(self.guides.gradient):
+            if self.guides.gradient:
+                state = state.replace({n: state[n].detach().requires_grad_() for n in self._kinds})
+            outputs = self.system(state, t, self.origins)
+            self._watch(outputs, index)
+            data = {n: self._convert(n, state[n], v, index, self._kinds[n], "data") for n, v in outputs.items()}
+            for guide in self.guides.predicting:
+                data = guide.predict(state, data, index, t)
+        return {n: v.detach() for n, v in data.items()} if self.guides.gradient else data
+
+    def _watch(self, outputs: Values, index: int) -> None:
+        for value in outputs.values():
+            self._sums.append((index, value.detach().sum()))
 
     def _convert(self, name: str, x: Tensor, value: Tensor, index: int, source: Kind, target: Kind) -> Tensor:
         if source == target:
             return value
+        a_t, b_t = self._table(name, source, target)[index]
+        return value * b_t if a_t == 0.0 else torch.add(value * b_t, x, alpha=a_t)
+
+    def _table(self, name: str, source: Kind, target: Kind) -> list[tuple[float, float]]:
         key = (name, source, target)
         if key not in self._conversions:
             path = self.system.components[name].path
             a, b = conversion(path, torch.tensor(self.times, dtype=torch.float64), source, target)
             self._conversions[key] = list(zip(a.tolist(), b.tolist(), strict=True))
-        a_t, b_t = self._conversions[key][index]
-        return value * b_t if a_t == 0.0 else torch.add(value * b_t, x, alpha=a_t)
+        return self._conversions[key]
 
     def check(self) -> None:
         """Raise if any evaluation so far was not finite.
@@ -105,5 +100,8 @@ class Denoiser:
         bad = torch.nonzero(~torch.isfinite(sums))
         if len(bad):
             first = int(bad[0])
-            time = self.times[self._sums[first][0]]
-            raise FloatingPointError(f"the network returned NaN or infinity at evaluation {first + 1}, t = {time:g}")
+            index = self._sums[first][0]
+            number = first // len(self._kinds) + 1
+            raise FloatingPointError(
+                f"the network returned NaN or infinity at evaluation {number}, t = {self.times[index]:g}"
+            )

@@ -138,7 +138,9 @@ class VP(GaussianPath):
     def time_of(self, log_snr: Tensor) -> Tensor:
         """See `GaussianPath.time_of`; the root of the quadratic log_alpha, in the form that does not cancel."""
         rest = 0.5 * torch.nn.functional.softplus(-2 * log_snr.double())  # -log alpha
-        return 2 * rest / ((0.25 * self.beta_min**2 + (self.beta_max - self.beta_min) * rest).sqrt() + 0.5 * self.beta_min)
+        return (
+            2 * rest / ((0.25 * self.beta_min**2 + (self.beta_max - self.beta_min) * rest).sqrt() + 0.5 * self.beta_min)
+        )
 
     def _betas(self, t: Tensor, num_scales: int) -> Tensor:
         if num_scales <= self.beta_max:

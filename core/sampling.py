@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import torch
 
-from scorefield.core.denoiser import Denoiser, Transform
+from scorefield.core.denoiser import Denoiser
+from scorefield.core.guide import Guide, Guides, Run
 from scorefield.core.noise import NoiseSource
 from scorefield.core.solvers.solver import Carry, Solver
 from scorefield.core.state import State
@@ -18,10 +19,17 @@ __all__ = ["Sampled", "sample"]
 
 @dataclass(frozen=True)
 class Sampled:
-    """A finished run: the state at t = 0, and the number of whole-state network calls."""
+    """A finished run.
+
+    Attributes:
+        state: the state at t = 0.
+        evaluations: whole-state network calls, those of guides included.
+        guides: the guides of this run, with what they measured.
+    """
 
     state: State
     evaluations: int
+    guides: tuple[Guide, ...] = ()
 
 
 @torch.no_grad()
@@ -32,7 +40,7 @@ def sample(
     noise: NoiseSource,
     *,
     start: State | None = None,
-    transforms: Sequence[Transform] = (),
+    guides: Sequence[Guide] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> Sampled:
     """Generate one batch.
@@ -42,20 +50,25 @@ def sample(
         state: masks, condition and component shapes (the components' values are not used).
         solver: how.
         noise: asked for the prior first, then by the solver.
-        start: a state at t = 1 in place of the prior, in the solver's variable u = x - origin.
-        transforms: changes of the data prediction (clamping, guidance).
+        start: a state at the solver's first time in place of the prior, in the solver's variable u = x - origin.
+        guides: what acts on the run (clamping, guidance, inpainting, particles), in order.
         progress: called with the steps done and their number.
 
     Raises:
+        InputError: the solver or a guide cannot do this.
         FloatingPointError: the network returned something not finite; the evaluation and its time are named.
     """
     plan = solver.plan(system)
-    denoise = Denoiser(system, state, plan.times, transforms)
+    run = Run(system, state, solver, plan)
+    acting = Guides([guide.begin(run) for guide in guides])
+    denoise = Denoiser(system, state, plan.times, acting)
     carry = Carry(system.prior(state, noise) if start is None else start)
     for index in range(plan.length):
         carry = plan.step(index, carry, denoise, noise)
+        for guide in acting.after:
+            carry = guide.after(carry, index, denoise, noise)
         if progress is not None:
             progress(index + 1, plan.length)
     denoise.check()
     result = carry.state.replace({n: carry.state[n] + o for n, o in denoise.origins.items()})
-    return Sampled(result, denoise.evaluations)
+    return Sampled(result, denoise.evaluations, acting.all)

@@ -15,16 +15,15 @@ from scorefield.core.errors import InputError
 from scorefield.core.paths import GaussianPath
 from scorefield.core.predictions import Kind
 from scorefield.core.solvers.exponential import Steps
-from scorefield.core.solvers.grids import Grid
-from scorefield.core.solvers.table import Combination, Layout, Move, Rule
+from scorefield.core.solvers.table import Combination, Layout, Move, Rule, Span
 
 __all__ = ["Ancestral", "EulerMaruyama", "ReverseDiffusion"]
 
 
-def _published_layout(path: GaussianPath, steps: int, end: float) -> Layout:
-    """As published, the N evaluations themselves span 1 to `end`; the last step, of 1 / N, goes past it."""
-    times = torch.linspace(1, end, steps, dtype=torch.float64)
-    last = torch.tensor([end - 1 / steps], dtype=torch.float64)
+def _published_layout(span: Span) -> Layout:
+    """As published, the N evaluations themselves span the run; the last step, of 1 / N, goes past its end."""
+    times = torch.linspace(span.start, span.end, span.steps, dtype=torch.float64)
+    last = torch.tensor([span.end - 1 / span.steps], dtype=torch.float64)
     return Layout(torch.cat([times, last]), tuple((t,) for t in times.tolist()))
 
 
@@ -41,9 +40,9 @@ class EulerMaruyama(Rule):
     def __init__(self, ode: bool = False, published: bool = False) -> None:
         self.ode, self.published, self.stochastic = ode, published, not ode
 
-    def layout(self, grid: Grid, path: GaussianPath, steps: int, end: float) -> Layout:
+    def layout(self, span: Span) -> Layout:
         """See `Rule.layout`."""
-        return _published_layout(path, steps, end) if self.published else super().layout(grid, path, steps, end)
+        return _published_layout(span) if self.published else super().layout(span)
 
     def moves(self, path: GaussianPath, layout: Layout) -> list[Move]:
         """See `Rule.moves`."""
@@ -77,9 +76,9 @@ class ReverseDiffusion(Rule):
             raise InputError("num_scales is the length of the published table", mend="give published=true with it")
         self.ode, self.published, self.num_scales, self.stochastic = ode, published, num_scales, not ode
 
-    def layout(self, grid: Grid, path: GaussianPath, steps: int, end: float) -> Layout:
+    def layout(self, span: Span) -> Layout:
         """See `Rule.layout`."""
-        return _published_layout(path, steps, end) if self.published else super().layout(grid, path, steps, end)
+        return _published_layout(span) if self.published else super().layout(span)
 
     def moves(self, path: GaussianPath, layout: Layout) -> list[Move]:
         """See `Rule.moves`."""

@@ -55,10 +55,11 @@ def _linear(rule: type[Rule], **fixed: Any) -> Callable[..., Solver]:
         end: float | None = None,
         final: Final = "none",
         reference: str | None = None,
+        start: float | None = None,
         **arguments: Any,
     ) -> Solver:
         grid = _grid(grid, bool(arguments.get("published", False)))
-        return LinearSolver(rule(**{**fixed, **arguments}), steps, grid, end, final, reference=reference)
+        return LinearSolver(rule(**{**fixed, **arguments}), steps, grid, end, final, None, reference, start)
 
     own = [p for p in _parameters(rule) if p.name not in fixed]
     common = [p for p in _parameters(make) if p.kind is not inspect.Parameter.VAR_KEYWORD]
@@ -98,6 +99,7 @@ def _pc(
     end: float | None = None,
     final: Final = "denoise",
     reference: str | None = None,
+    start: float | None = None,
 ) -> Solver:
     rules: dict[str, Callable[[], Rule]] = {
         "sde": lambda: Exponential(order=1, eta=1.0),
@@ -111,7 +113,7 @@ def _pc(
         raise InputError(f"predictor {predictor!r} has no published grid", mend="leave published out")
     scales = num_scales or (steps if published else 1000)
     corrector = Langevin(snr, scale, corrector_steps, norms, max(scales, 1))
-    return LinearSolver(rules[predictor](), steps, _grid(grid, published), end, final, corrector, reference)
+    return LinearSolver(rules[predictor](), steps, _grid(grid, published), end, final, corrector, reference, start)
 
 
 def _s4(

@@ -20,7 +20,7 @@ from scorefield.core.noise import NoiseSource
 from scorefield.core.paths import GaussianPath
 from scorefield.core.solvers.grids import Grid, grid_named
 from scorefield.core.solvers.langevin import Langevin
-from scorefield.core.solvers.table import Move, Rule, combine, denoising_move
+from scorefield.core.solvers.table import Move, Rule, Span, combine, denoising_move
 from scorefield.core.state import State
 from scorefield.core.system import System, Values
 
@@ -41,10 +41,12 @@ class Plan(ABC):
 
     Attributes:
         times: evaluation times, in order.
+        ends: the time at which the state stands after each step (0 after a last denoising evaluation).
         length: number of calls of `step` in a run.
     """
 
     times: list[float]
+    ends: list[float]
     length: int
 
     @abstractmethod
@@ -93,6 +95,7 @@ class LinearSolver(Solver):
             noise left out).
         corrector: moves made at each time before the rule's first evaluation there.
         reference: component whose path spaces the grid.
+        start: time at which the run begins; by default the smallest `t_max` of the paths.
     """
 
     def __init__(
@@ -104,37 +107,38 @@ class LinearSolver(Solver):
         final: Literal["none", "denoise"] = "none",
         corrector: Langevin | None = None,
         reference: str | None = None,
+        start: float | None = None,
     ) -> None:
         if steps < 1:
             raise InputError(f"{steps} steps", mend="give at least 1")
         if steps < rule.least_steps:
             few = "1 step lowers" if steps == 1 else f"{steps} steps lower"
             warnings.warn(f"{few} the order of the solver from {rule.least_steps}", InputWarning, stacklevel=2)
-        if end is not None and not 0 <= end < 1:
-            raise InputError(f"end {end:g}", mend="give a time from 0 to below 1")
+        if not 0 <= (end or 0) < (1 if start is None else start) <= 1:
+            first = "" if start is None else f"start {start:g}, "
+            raise InputError(f"{first}end {end or 0:g}", mend="need 0 <= end < start <= 1")
         if final not in ("none", "denoise"):
             raise InputError(f"final {final!r}", mend="give none or denoise")
         self.rule, self.steps, self.grid, self.end, self.final = rule, steps, grid_named(grid), end, final
-        self.corrector, self.reference = corrector, reference
+        self.corrector, self.reference, self.start = corrector, reference, start
         self.stochastic = rule.stochastic or corrector is not None
 
     def plan(self, system: System) -> LinearPlan:
         """See `Solver.plan`."""
-        path = reference_path(system, self.reference)
-        end = max(c.path.t_min for c in system.components.values()) if self.end is None else self.end
-        layout = self.rule.layout(self.grid, path, self.steps, end)
-        times, moves = (
-            layout.times,
-            {n: self.rule.moves(c.path, layout) for n, c in system.components.items()},
-        )
-        starts = [i == 0 for stage in layout.stages for i in range(len(stage))]
+        paths = [c.path for c in system.components.values()]
+        start = min(p.t_max for p in paths) if self.start is None else self.start
+        end = max(p.t_min for p in paths) if self.end is None else self.end
+        layout = self.rule.layout(Span(self.grid, reference_path(system, self.reference), self.steps, start, end))
+        moves = {n: self.rule.moves(c.path, layout) for n, c in system.components.items()}
         _check_finite(moves, type(self.rule).__name__)
+        times, ends = layout.times, [*layout.times[1:], float(layout.boundaries[-1])]
+        starts = [i == 0 for stage in layout.stages for i in range(len(stage))]
         if self.final == "denoise":
-            times, starts = [*times, end], [*starts, False]
+            times, ends, starts = [*times, end], [*ends, 0.0], [*starts, False]
             for name, component in system.components.items():
                 moves[name].append(denoising_move(component.path, self.rule.kind, end))
         kappas = self.corrector.kappas(system, torch.tensor(times).double()) if self.corrector else None
-        return LinearPlan(self.rule, times, moves, starts, self.corrector, kappas)
+        return LinearPlan(self.rule, times, ends, moves, starts, self.corrector, kappas)
 
 
 class LinearPlan(Plan):
@@ -144,23 +148,25 @@ class LinearPlan(Plan):
         self,
         rule: Rule,
         times: list[float],
+        ends: list[float],
         moves: dict[str, list[Move]],
         starts: list[bool],
         corrector: Langevin | None,
         kappas: list[dict[str, float]] | None,
     ) -> None:
-        self.times, self.moves, self.length = times, moves, len(times)
+        self.times, self.ends, self.moves, self.length = times, ends, moves, len(times)
         self._kind, self._starts, self._corrector, self._kappas = rule.kind, starts, corrector, kappas
         lists = list(moves.values())
         self._depth = max(len(c.values) for row in lists for m in row for c in (m.point, m.anchor) if c is not None)
 
     def step(self, index: int, carry: Carry, denoise: Denoiser, noise: NoiseSource) -> Carry:
         """See `Plan.step`."""
-        state = carry.state
+        state = denoise.before(carry.state, index, noise)
         if self._corrector is not None and self._kappas is not None and self._starts[index]:
             for _ in range(self._corrector.steps):
                 scores = denoise(state, index, "score")
                 state = self._corrector.move(denoise.system, state, scores, self._kappas[index], noise)
+                state = denoise.before(state, index, noise)
         history = (denoise(state, index, self._kind), *carry.history)[: self._depth]
         return self._move(index, state, carry.anchor, history, denoise.system, noise)
 

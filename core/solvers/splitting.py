@@ -46,6 +46,7 @@ class SplittingPlan(Plan):
 
     def __init__(self, system: System, times: torch.Tensor, corrector: Langevin, width: float) -> None:
         self.times, self.length, self._corrector = times.tolist(), len(times), corrector
+        self.ends = (times - width).clamp(min=0).tolist()
         self._kappas = corrector.kappas(system, times)
         half = width / 2
         self._halves: dict[str, list[list[tuple[float, float]]]] = {}
@@ -58,8 +59,9 @@ class SplittingPlan(Plan):
     def step(self, index: int, carry: Carry, denoise: Denoiser, noise: NoiseSource) -> Carry:
         """See `Plan.step`; the last step leaves its last noise out."""
         system = denoise.system
-        scores = denoise(carry.state, index, "score")
-        state = self._corrector.move(system, carry.state, scores, self._kappas[index], noise)
+        state = denoise.before(carry.state, index, noise)
+        scores = denoise(state, index, "score")
+        state = self._corrector.move(system, state, scores, self._kappas[index], noise)
         state = self._half(0, index, state, system, noise)
         moved = {n: torch.add(state[n], s, alpha=self._drifts[n][index]) for n, s in scores.items()}
         return Carry(self._half(1, index, state.replace(moved), system, None if self._last(index) else noise))

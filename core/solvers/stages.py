@@ -18,8 +18,8 @@ from scorefield.core.errors import InputError
 from scorefield.core.paths import GaussianPath
 from scorefield.core.predictions import Kind
 from scorefield.core.solvers.exponential import Steps
-from scorefield.core.solvers.grids import Grid, LogSNR
-from scorefield.core.solvers.table import KEEP, Combination, Layout, Move, Rule
+from scorefield.core.solvers.grids import LogSNR
+from scorefield.core.solvers.table import KEEP, Combination, Layout, Move, Rule, Span
 
 __all__ = ["DPMSolverSinglestep", "Heun"]
 
@@ -56,17 +56,16 @@ class DPMSolverSinglestep(Rule):
         full, rest = steps // 3, steps % 3
         return [3] * (full - 1) + [2, 1] if rest == 0 else [3] * full + [rest]
 
-    def layout(self, grid: Grid, path: GaussianPath, steps: int, end: float) -> Layout:
+    def layout(self, span: Span) -> Layout:
         """Inner times are spaced by the grid's own rule between the ends of their step."""
-        orders = self._orders(steps)
-        if self.packed and not isinstance(grid, LogSNR):
-            fine = grid.between(path, 1.0, end, steps)
-            boundaries = fine[torch.tensor([0, *orders]).cumsum(0)]
+        orders = self._orders(span.steps)
+        if self.packed and not isinstance(span.grid, LogSNR):
+            boundaries = span.boundaries()[torch.tensor([0, *orders]).cumsum(0)]
         else:
-            boundaries = grid.between(path, 1.0, end, len(orders))
-        ends = boundaries.tolist()
+            boundaries = span.boundaries(len(orders))
         stages = [
-            tuple(grid.between(path, ends[i], ends[i + 1], order)[:-1].tolist()) for i, order in enumerate(orders)
+            tuple(span.grid.between(span.path, start, end, order)[:-1].tolist())
+            for order, (start, end) in zip(orders, itertools.pairwise(boundaries.tolist()), strict=True)
         ]
         return Layout(boundaries, tuple(stages))
 
@@ -134,10 +133,10 @@ class Heun(Rule):
 
     kind: Kind = "noise"
 
-    def layout(self, grid: Grid, path: GaussianPath, steps: int, end: float) -> Layout:
+    def layout(self, span: Span) -> Layout:
         """Both ends of every step."""
-        boundaries = grid.between(path, 1.0, end, steps)
-        clean = path.sigma(boundaries[-1:]).item() == 0.0
+        boundaries = span.boundaries()
+        clean = span.path.sigma(boundaries[-1:]).item() == 0.0
         times = boundaries.tolist()
         stages = list(itertools.pairwise(times))
         return Layout(boundaries, tuple([*stages[:-1], stages[-1][:1]] if clean else stages))

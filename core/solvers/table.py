@@ -21,7 +21,7 @@ from scorefield.core.paths import GaussianPath
 from scorefield.core.predictions import Kind, conversion
 from scorefield.core.solvers.grids import Grid
 
-__all__ = ["KEEP", "Combination", "Layout", "Move", "Rule", "combine", "denoising_move"]
+__all__ = ["KEEP", "Combination", "Layout", "Move", "Rule", "Span", "combine", "denoising_move"]
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,21 @@ class Move:
 
 
 @dataclass(frozen=True)
+class Span:
+    """What a run covers: `steps` steps from time `start` down to `end`, spaced by `grid` on the path `path`."""
+
+    grid: Grid
+    path: GaussianPath
+    steps: int
+    start: float
+    end: float
+
+    def boundaries(self, steps: int | None = None) -> Tensor:
+        """Times of that many steps (its own number by default), `[steps + 1]`, float64."""
+        return self.grid.between(self.path, self.start, self.end, steps or self.steps)
+
+
+@dataclass(frozen=True)
 class Layout:
     """Where a rule evaluates: outer step boundaries `[n + 1]` and the evaluation times of each step."""
 
@@ -78,9 +93,9 @@ class Rule(ABC):
     least_steps: int = 1
     stochastic: bool = False
 
-    def layout(self, grid: Grid, path: GaussianPath, steps: int, end: float) -> Layout:
-        """Boundaries and evaluation times on the reference component's path; one evaluation a step by default."""
-        boundaries = grid.between(path, 1.0, end, steps)
+    def layout(self, span: Span) -> Layout:
+        """Boundaries and evaluation times of a run; one evaluation a step by default."""
+        boundaries = span.boundaries()
         return Layout(boundaries, tuple((t,) for t in boundaries[:-1].tolist()))
 
     @abstractmethod

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from scorefield.core.denoiser import ClampData, Denoiser
+from scorefield.core.denoiser import Denoiser
 from scorefield.core.errors import InputError
+from scorefield.core.guide import ClampData
 from scorefield.core.noise import Replayed, Seeded
 from scorefield.core.paths import VE, VP, GaussianPath, Linear, SubVP
 from scorefield.core.sampling import sample
@@ -246,12 +247,12 @@ def test_clamped_data_predictions_bound_a_final_denoising_step() -> None:
     frame = _graphs([6, 4])
     solver = make_solver("dpmpp-2m", 5, final="denoise", end=1e-2)
     clamp = ClampData(x=(-0.1, 0.1))
-    state = sample(_system(["x", "adj"]), frame, solver, Seeded(0), transforms=[clamp]).state
+    state = sample(_system(["x", "adj"]), frame, solver, Seeded(0), guides=[clamp]).state
     assert float(state["x"].abs().max()) <= 0.1 + 1e-12
     free = sample(_system(["x", "adj"]), frame, solver, Seeded(0)).state
     assert float(free["x"].abs().max()) > 0.1
     with pytest.raises(InputError, match="no component 'y'"):
-        sample(_system(["x", "adj"]), frame, solver, Seeded(0), transforms=[ClampData(y=(0, 1))])
+        sample(_system(["x", "adj"]), frame, solver, Seeded(0), guides=[ClampData(y=(0, 1))])
 
 
 def test_origin_shifts_data_and_nothing_else() -> None:
