@@ -1,0 +1,1 @@
+"""Guidance: potentials, and the ways of using one."""
