@@ -15,6 +15,9 @@ from scorefield.core.system import System, Values
 
 __all__ = ["Denoiser"]
 
+Coefficients = dict[str, tuple[float, float]]
+"""By component: of the state and of the network's output."""
+
 
 class Denoiser:
     """Evaluates a system at the times of one run.
@@ -40,19 +43,17 @@ class Denoiser:
         table = torch.tensor(self.times, dtype=precise, device=state.device)
         self._times = [t.expand(len(state)) for t in table.unbind()]
         self._kinds: dict[str, Kind] = {name: c.prediction for name, c in system.components.items()}
+        self._data: dict[str, Kind] = dict.fromkeys(self._kinds, "data")
         self._cost = getattr(system.network, "calls", 1) + self.guides.calls
-        self._conversions: dict[tuple[str, Kind, Kind], list[tuple[float, float]]] = {}
+        self._tables: dict[tuple[bool, Kind], list[Coefficients]] = {}
         self._sums: list[tuple[int, Tensor]] = []
 
     def __call__(self, state: State, index: int, kind: Kind) -> Values:
         """Predictions of one kind at evaluation time `index`, by component."""
         self.evaluations += self._cost
         if self.guides.predicting:
-            data = self._guided(state, index)
-            return {n: self._convert(n, state[n], v, index, "data", kind) for n, v in data.items()}
-        outputs = self.system(state, self._times[index], self.origins)
-        self._watch(outputs, index)
-        return {n: self._convert(n, state[n], v, index, self._kinds[n], kind) for n, v in outputs.items()}
+            return _converted(state, self._guided(state, index), self._table(True, kind)[index])
+        return _converted(state, self._outputs(state, index), self._table(False, kind)[index])
 
     def before(self, state: State, index: int, noise: NoiseSource) -> State:
         """The state to evaluate at time `index`: what the guides make of `state`."""
@@ -60,35 +61,34 @@ class Denoiser:
             state = guide.before(state, index, noise)
         return state
 
-    def _guided(self, state: State, index: int) -> Values:
-        t = self._times[index]
-        with torch.set_grad_enabled(self.guides.gradient):
-            if self.guides.gradient:
-                state = state.replace({n: state[n].detach().requires_grad_() for n in self._kinds})
-            outputs = self.system(state, t, self.origins)
-            self._watch(outputs, index)
-            data = {n: self._convert(n, state[n], v, index, self._kinds[n], "data") for n, v in outputs.items()}
-            for guide in self.guides.predicting:
-                data = guide.predict(state, data, index, t)
-        return {n: v.detach() for n, v in data.items()} if self.guides.gradient else data
-
-    def _watch(self, outputs: Values, index: int) -> None:
+    def _outputs(self, state: State, index: int) -> Values:
+        outputs = self.system.forward(state, self._times[index], self.origins)
         for value in outputs.values():
-            self._sums.append((index, value.detach().sum()))
+            self._sums.append((index, value.sum()))
+        return outputs
 
-    def _convert(self, name: str, x: Tensor, value: Tensor, index: int, source: Kind, target: Kind) -> Tensor:
-        if source == target:
-            return value
-        a_t, b_t = self._table(name, source, target)[index]
-        return value * b_t if a_t == 0.0 else torch.add(value * b_t, x, alpha=a_t)
+    def _guided(self, state: State, index: int) -> Values:
+        """Data predictions after the guides."""
+        gradient = self.guides.gradient
+        with torch.set_grad_enabled(gradient):
+            if gradient:
+                state = state.replace({n: state[n].detach().requires_grad_() for n in self._kinds})
+            data = _converted(state, self._outputs(state, index), self._table(False, "data")[index])
+            for guide in self.guides.predicting:
+                data = guide.predict(state, data, index, self._times[index])
+        return {n: v.detach() for n, v in data.items()} if gradient else data
 
-    def _table(self, name: str, source: Kind, target: Kind) -> list[tuple[float, float]]:
-        key = (name, source, target)
-        if key not in self._conversions:
-            path = self.system.components[name].path
-            a, b = conversion(path, torch.tensor(self.times, dtype=torch.float64), source, target)
-            self._conversions[key] = list(zip(a.tolist(), b.tolist(), strict=True))
-        return self._conversions[key]
+    def _table(self, guided: bool, kind: Kind) -> list[Coefficients]:
+        """Of every evaluation: what turns the network's outputs (or guided data predictions) into `kind`."""
+        key = guided, kind
+        if key not in self._tables:
+            columns = {}
+            for name, source in (self._data if guided else self._kinds).items():
+                path = self.system.components[name].path
+                a, b = conversion(path, torch.tensor(self.times, dtype=torch.float64), source, kind)
+                columns[name] = list(zip(a.tolist(), b.tolist(), strict=True))
+            self._tables[key] = [{n: c[i] for n, c in columns.items()} for i in range(len(self.times))]
+        return self._tables[key]
 
     def check(self) -> None:
         """Raise if any evaluation so far was not finite.
@@ -96,12 +96,20 @@ class Denoiser:
         Raises:
             FloatingPointError: naming the first such evaluation and its time.
         """
-        sums = torch.stack([total for _, total in self._sums]) if self._sums else torch.zeros(0)
+        sums = torch.stack([total.detach() for _, total in self._sums]) if self._sums else torch.zeros(0)
         bad = torch.nonzero(~torch.isfinite(sums))
         if len(bad):
             first = int(bad[0])
-            index = self._sums[first][0]
-            number = first // len(self._kinds) + 1
-            raise FloatingPointError(
-                f"the network returned NaN or infinity at evaluation {number}, t = {self.times[index]:g}"
-            )
+            number, time = first // len(self._kinds) + 1, self.times[self._sums[first][0]]
+            raise FloatingPointError(f"the network returned NaN or infinity at evaluation {number}, t = {time:g}")
+
+
+def _converted(state: State, values: Values, table: Coefficients) -> Values:
+    converted = {}
+    for name, (a, b) in table.items():
+        value, x = values[name], state.components[name]
+        if b != 1.0:
+            converted[name] = value * b if a == 0.0 else (value * b).add_(x, alpha=a)
+        else:
+            converted[name] = value if a == 0.0 else torch.add(value, x, alpha=a)
+    return converted

@@ -7,7 +7,7 @@ trajectories `x [B, N, T, D]` under `mask [B, N]` and `frame_mask [B, T]`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -71,7 +71,7 @@ class State:
 
     def replace(self, components: Mapping[str, Tensor]) -> State:
         """The same masks and condition around other component values (those not named stay)."""
-        return replace(self, components={**self.components, **components})
+        return State({**self.components, **components}, self.masks, self.condition)
 
     def map(self, function: Callable[[Tensor], Tensor]) -> State:
         """Apply a function to every tensor of all three parts (values that are no tensors stay)."""

@@ -161,7 +161,7 @@ class LinearPlan(Plan):
 
     def step(self, index: int, carry: Carry, denoise: Denoiser, noise: NoiseSource) -> Carry:
         """See `Plan.step`."""
-        state = denoise.before(carry.state, index, noise)
+        state = denoise.before(carry.state, index, noise) if denoise.guides.before else carry.state
         if self._corrector is not None and self._kappas is not None and self._starts[index]:
             for _ in range(self._corrector.steps):
                 scores = denoise(state, index, "score")
@@ -180,16 +180,14 @@ class LinearPlan(Plan):
         noise: NoiseSource,
     ) -> Carry:
         points: Values = {}
-        kept: Values = dict(anchors or {})
-        last = index == self.length - 1
+        kept: Values = {} if anchors is None else dict(anchors)
         for name, moves in self.moves.items():
-            move, values = moves[index], [values[name] for values in history]
+            move, x, values = moves[index], state.components[name], [past[name] for past in history]
             if move.anchor is not None:
-                kept[name] = combine(move.anchor, state[name], kept.get(name), values)
-            points[name] = combine(move.point, state[name], kept.get(name), values)
-            if move.noise and not last:
-                space = system.components[name].space
-                draw = space.noise(points[name], state.masks, noise)
+                kept[name] = combine(move.anchor, x, kept.get(name), values)
+            points[name] = combine(move.point, x, kept.get(name), values)
+            if move.noise and index != self.length - 1:
+                draw = system.components[name].space.noise(x, state.masks, noise)
                 points[name] = torch.add(points[name], draw, alpha=move.noise)
         return Carry(state.replace(points), kept or None, history)
 

@@ -105,16 +105,22 @@ class Rule(ABC):
 
 def combine(terms: Combination, x: Tensor, anchor: Tensor | None, values: list[Tensor]) -> Tensor:
     """The linear combination; terms with a zero coefficient are not touched."""
-    total: Tensor | None = None
-    pairs = [(terms.x, x), (terms.anchor, anchor), *zip(terms.values, values, strict=False)]
-    for coefficient, tensor in pairs:
-        if coefficient == 0.0 or tensor is None:
-            continue
-        if total is None:
-            total = tensor if coefficient == 1.0 else tensor * coefficient
-        else:
-            total = torch.add(total, tensor, alpha=coefficient)
+    total, own = (None, False) if terms.x == 0.0 else _add(None, False, x, terms.x)
+    if terms.anchor != 0.0 and anchor is not None:
+        total, own = _add(total, own, anchor, terms.anchor)
+    for coefficient, value in zip(terms.values, values, strict=False):
+        if coefficient != 0.0:
+            total, own = _add(total, own, value, coefficient)
     return torch.zeros_like(x) if total is None else total
+
+
+def _add(total: Tensor | None, own: bool, value: Tensor, coefficient: float) -> tuple[Tensor, bool]:
+    """The new total, and whether it is a tensor of our own, which may be added to in place."""
+    if total is None:
+        return (value, False) if coefficient == 1.0 else (value * coefficient, True)
+    if own:
+        return total.add_(value, alpha=coefficient), True
+    return torch.add(total, value, alpha=coefficient), True
 
 
 def denoising_move(path: GaussianPath, kind: Kind, time: float) -> Move:
