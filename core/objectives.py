@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 import torch
@@ -43,10 +43,12 @@ class Draws:
     Attributes:
         t: times, `[B]`.
         noise: standard normal noise of each component in its space, shaped like the component.
+        source: where interpolants between two sets of samples start, by component.
     """
 
     t: Tensor
     noise: dict[str, Tensor]
+    source: dict[str, Tensor] = field(default_factory=dict)
 
 
 class Objective(ABC):
