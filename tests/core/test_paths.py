@@ -12,11 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scorefield.core.errors import InputError
-from scorefield.core.paths import VE, VP, DiscreteChain, GaussianPath, Linear, SubVP
+from scorefield.core.noise import Replayed
+from scorefield.core.paths import (
+    EDM, VE, VP, Cosine, DiscreteChain, GaussianPath, Linear, MeanReverting, Polynomial, SubVP,
+)  # fmt: skip
 from scorefield.core.predictions import KINDS, Kind, conversion, convert
+from scorefield.core.sampling import sample
+from scorefield.core.solvers.registry import make_solver
+from scorefield.core.state import State
+from tests.core.mixture import mixture_system
 
 PATHS: list[GaussianPath] = [VP(), VP(0.1, 1.0), SubVP(), VE(), VE(0.1, 1.0), Linear(), DiscreteChain("linear", 100),
-                             DiscreteChain("cosine", 250)]  # fmt: skip
+                             DiscreteChain("cosine", 250), EDM(0.02, 8.0), Cosine(), Polynomial(2.0), MeanReverting()]  # fmt: skip
 NAMES = [f"{type(path).__name__}-{i}" for i, path in enumerate(PATHS)]
 
 
@@ -94,16 +101,61 @@ def test_chains_hold_their_published_tables() -> None:
     assert half == pytest.approx(math.cos(0.508 / 1.008 * math.pi / 2) ** 2 / start, rel=1e-9)
 
 
-def test_linear_path_equals_published_conditional_transport(shared_dir: Path) -> None:
+class VariancePreservingLinear(GaussianPath):
+    """alpha = 1 - t, sigma = sqrt(1 - alpha^2): a path as a user would add it, two functions."""
+
+    def log_alpha(self, t: torch.Tensor) -> torch.Tensor:
+        return torch.log1p(-t)
+
+    def variance(self, t: torch.Tensor) -> torch.Tensor:
+        return 1 - (1 - t) ** 2
+
+
+PUBLISHED = {"condot": Linear(), "poly2": Polynomial(2.0), "vp": VP(), "cosine": Cosine(),
+             "linear_vp": VariancePreservingLinear()}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_paths_equal_the_published_schedulers(shared_dir: Path, name: str) -> None:
+    """The published library counts time from noise to data, so that derivatives change sign."""
     stored = np.load(shared_dir / "fixtures" / "core" / "flow_matching_paths.npz")
-    t, path = torch.tensor(stored["t"]).double(), Linear()
-    prefix = next(k.removesuffix("|alpha") for k in stored if k.endswith("|alpha") and "condot" in k.lower())
-    # The published library counts time from noise to data.
-    torch.testing.assert_close(path.alpha(1 - t), torch.tensor(stored[f"{prefix}|alpha"]).double(), atol=1e-10, rtol=0)
-    torch.testing.assert_close(path.sigma(1 - t), torch.tensor(stored[f"{prefix}|sigma"]).double(), atol=1e-10, rtol=0)
+    path, t = PUBLISHED[name], 1 - torch.tensor(stored["t"])
+
+    def same(ours: torch.Tensor, key: str) -> None:
+        torch.testing.assert_close(ours, torch.tensor(stored[f"{name}|{key}"]), atol=1e-10, rtol=1e-10, msg=key)
+
+    same(path.alpha(t), "alpha")
+    same(path.sigma(t), "sigma")
+    same(-path.alpha_derivative(t), "d_alpha")
+    same(-path.sigma_derivative(t), "d_sigma")
+    same(1 - path.time_of(path.log_snr(t)), "snr_inverse")
+    noise, data = torch.tensor(stored["x0_noise"]), torch.tensor(stored["x1_data"])
+    x = path.alpha(t)[:, None] * data + path.sigma(t)[:, None] * noise
+    same(x, "x_t")
+    velocity = path.alpha_derivative(t)[:, None] * data + path.sigma_derivative(t)[:, None] * noise
+    same(-velocity, "dx_t")
+    given = {"target": ("data", data), "epsilon": ("noise", noise), "velocity": ("velocity", velocity)}
+    for source, (source_kind, value) in given.items():
+        for target, (target_kind, _) in given.items():
+            if source != target:
+                sign = -1 if target == "velocity" else 1
+                same(sign * convert(path, t, x, value, source_kind, target_kind), f"{source}_to_{target}")
 
 
-@pytest.mark.parametrize("make", [lambda: VP(2.0, 1.0), lambda: VE(0.0, 1.0), lambda: DiscreteChain("square")])
+@pytest.mark.parametrize("name", ["condot", "poly2", "cosine"])
+@pytest.mark.parametrize("steps", [10, 20, 40])
+def test_euler_steps_equal_the_published_ones(shared_dir: Path, name: str, steps: int) -> None:
+    stored = np.load(shared_dir / "fixtures" / "core" / "flow_matching_paths.npz")
+    mixture = np.load(shared_dir / "fixtures" / "core" / "ode_solvers_vp.npz")
+    system = mixture_system(PUBLISHED[name], *(torch.tensor(mixture[k]) for k in ("weights", "means", "covs")))
+    begin = State({"x": torch.tensor(stored["x_init"])})
+    solver = make_solver("euler-maruyama", steps, ode=True, grid="uniform", start=0.99, end=0.01)
+    ended = sample(system, begin, solver, Replayed([]), start=begin).state["x"]
+    torch.testing.assert_close(ended, torch.tensor(stored[f"{name}|ode|euler|n{steps}"]), atol=1e-9, rtol=0)
+
+
+@pytest.mark.parametrize("make", [lambda: VP(2.0, 1.0), lambda: VE(0.0, 1.0), lambda: DiscreteChain("square"),
+                                  lambda: EDM(2.0, 1.0), lambda: Polynomial(0.0), lambda: MeanReverting(0.0)])  # fmt: skip
 def test_impossible_paths_are_refused(make) -> None:
     with pytest.raises(InputError):
         make()
