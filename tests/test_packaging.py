@@ -180,7 +180,7 @@ def test_every_requirement_is_pinned_to_a_version_that_it_allows(wanted):
 
 def test_every_imported_package_is_required():
     """A plain install has what the code imports, save what an extra of the user's choice brings."""
-    required = {canonicalize_name(wanted.name) for wanted in requirements("chem-metrics")} | {"scorefield"}
+    required = {canonicalize_name(wanted.name) for wanted in requirements("chem-metrics", "ode", "ot")} | {"scorefield"}
     owners = packages_distributions()
     missing = {}
     for path in (path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")):
