@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import inspect
-import math
-import typing
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from scorefield.core.arguments import checked, described, parameters
 from scorefield.core.errors import InputError
-from scorefield.core.names import nearest, unknown
+from scorefield.core.names import unknown
 from scorefield.core.predictions import Kind
 from scorefield.core.solvers.exponential import DPMSolverMultistep, Exponential, UniPC
 from scorefield.core.solvers.langevin import Langevin
@@ -61,8 +60,8 @@ def _linear(rule: type[Rule], **fixed: Any) -> Callable[..., Solver]:
         grid = _grid(grid, bool(arguments.get("published", False)))
         return LinearSolver(rule(**{**fixed, **arguments}), steps, grid, end, final, None, reference, start)
 
-    own = [p for p in _parameters(rule) if p.name not in fixed]
-    common = [p for p in _parameters(make) if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    own = [p for p in parameters(rule) if p.name not in fixed]
+    common = [p for p in parameters(make) if p.kind is not inspect.Parameter.VAR_KEYWORD]
     make.__signature__ = inspect.Signature([*common, *own])  # type: ignore[attr-defined]
     return make
 
@@ -72,18 +71,6 @@ def _grid(name: str | None, published: bool) -> str:
     if published and name is not None:
         raise InputError(f"grid {name!r} with a published sampler", mend="it has its own grid: leave one of them out")
     return name or "logsnr"
-
-
-def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
-    """Parameters as keywords, with their annotations resolved."""
-    target = function.__init__ if inspect.isclass(function) else function
-    hints = typing.get_type_hints(target)
-    return [
-        p.replace(annotation=hints.get(p.name, Any), kind=inspect.Parameter.KEYWORD_ONLY)
-        if p.kind is not inspect.Parameter.VAR_KEYWORD
-        else p
-        for p in inspect.signature(function).parameters.values()
-    ]
 
 
 def _pc(
@@ -173,52 +160,11 @@ def make_solver(name: str, steps: int, **arguments: Any) -> Solver:
     if name not in SOLVERS:
         raise unknown("solver", name, SOLVERS)
     make = SOLVERS[name].make
-    known = {p.name: p for p in _signature(make)}
-    for key, value in arguments.items():
-        if key not in known or key == "steps":
-            own = [k for k in known if k != "steps"]
-            near = nearest(key, own)
-            hint = f"did you mean {near}?" if near else f"it takes {', '.join(own)}"
-            raise InputError(f"solver {name} has no argument {key!r}", mend=hint)
-        if isinstance(value, str):
-            arguments[key] = _read(value, known[key].annotation, f"{name}: {key}")
-        if isinstance(arguments[key], float) and not math.isfinite(arguments[key]):
-            raise InputError(f"{value} is no finite number", place=f"{name}: {key}")
+    own = [p for p in parameters(make) if p.name != "steps"]
+    arguments = checked(f"solver {name}", own, arguments)
     return make(steps, **arguments)
 
 
 def describe_arguments(name: str) -> str:
     """The arguments of a solver as a user would write them, each with its default, the other choices in brackets."""
-    return ", ".join(_described(p) for p in _signature(SOLVERS[name].make) if p.name != "steps")
-
-
-def _described(parameter: inspect.Parameter) -> str:
-    choices = [c for c in typing.get_args(parameter.annotation) if isinstance(c, str) and c != parameter.default]
-    default = str(parameter.default)
-    default = default.lower() if parameter.default is None or isinstance(parameter.default, bool) else default
-    return f"{parameter.name}={default}" + (f" (or {', '.join(choices)})" if choices else "")
-
-
-def _signature(make: Callable[..., Solver]) -> list[inspect.Parameter]:
-    if hasattr(make, "__signature__"):
-        return list(make.__signature__.parameters.values())
-    return _parameters(make)
-
-
-def _read(text: str, annotation: Any, place: str) -> Any:
-    """Read a word of the command line as the annotated type."""
-    choices = [c for c in typing.get_args(annotation) or (annotation,) if c is not type(None)]
-    if text.lower() == "none" and type(None) in typing.get_args(annotation):
-        return None
-    for choice in choices:
-        if choice is bool and text.lower() in ("true", "false"):
-            return text.lower() == "true"
-        if isinstance(choice, str) or choice is str:
-            return text
-        if choice in (int, float):
-            try:
-                return choice(text)
-            except ValueError:
-                continue
-    wanted = " or ".join(getattr(c, "__name__", str(c)) for c in choices)
-    raise InputError(f"{text!r} is no {wanted}", place=place)
+    return ", ".join(described(p) for p in parameters(SOLVERS[name].make) if p.name != "steps")
