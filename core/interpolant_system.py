@@ -1,0 +1,214 @@
+"""Systems whose components are stochastic interpolants.
+
+    components = {"x": Component(Bridge(interpolant_named("linear")), Masked(), "velocity")}
+    system = InterpolantSystem(components, Heads(velocity=network, denoiser=other), predicts=("velocity", "denoiser"))
+
+Times are t = 1 - r, so the target lies at t = 0 as data do. As a system it predicts the velocity dx/dt = -b of its
+ODE, and the score where that is known; a two-sided interpolant has no other prediction, and solvers that ask for one
+are told so. `quantities` gives what the network was trained on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from scorefield.core.errors import InputError
+from scorefield.core.gammas import Zero
+from scorefield.core.interpolants import QUANTITIES, Interpolant, Quantity
+from scorefield.core.names import unknown
+from scorefield.core.noise import NoiseSource
+from scorefield.core.paths import GaussianPath
+from scorefield.core.predictions import Kind
+from scorefield.core.state import State
+from scorefield.core.system import Component, Network, System, Values
+
+__all__ = ["SOURCE", "Bridge", "Heads", "InterpolantSystem", "given_source"]
+
+SOURCE = "source_"
+"""Before a component's name: the key of its source samples in the condition."""
+
+
+class Bridge(GaussianPath):
+    """An interpolant in the place of a component's path; it has no alpha and sigma, and says so where asked.
+
+    Args:
+        interpolant: what carries the source to the target.
+    """
+
+    t_min = 0.0
+
+    def __init__(self, interpolant: Interpolant) -> None:
+        self.interpolant = interpolant
+
+    def log_alpha(self, t: Tensor) -> Tensor:
+        """There is none.
+
+        Raises:
+            InputError: always.
+        """
+        what = f"a component on the {type(self.interpolant).__name__} interpolant has no Gaussian path"
+        raise InputError(what, mend="sample it with core.transport; with a Gaussian source use gaussian_path()")
+
+    def variance(self, t: Tensor) -> Tensor:
+        """There is none, as `log_alpha` says."""
+        return self.log_alpha(t)
+
+
+class Heads(Network):
+    """Joins networks that predict one quantity each.
+
+    Args:
+        networks: by quantity (`velocity=...`, `denoiser=...`); each returns one output a component.
+
+    Attributes:
+        calls: network calls of one evaluation.
+    """
+
+    def __init__(self, **networks: Network) -> None:
+        super().__init__()
+        self.networks = nn.ModuleDict(networks)
+        self.calls = len(networks)
+
+    def forward(self, state: State, t: Tensor) -> Values:
+        """Outputs by `component.quantity`."""
+        outputs = {quantity: network(state, t) for quantity, network in self.networks.items()}
+        return {f"{name}.{quantity}": v for quantity, values in outputs.items() for name, v in values.items()}
+
+
+class InterpolantSystem(System):
+    """Interpolated components and the network that predicts their conditional means.
+
+    Args:
+        components: by name, in the state's order; each path is a `Bridge`, each prediction `velocity`.
+        network: called with t = 1 - r. It returns `component.quantity` for each of `predicts`, or plain `component`
+            where that is one.
+        predicts: what it returns; the velocity must follow. The SDE also needs the score, directly or by `denoiser`.
+        margin: at ends where a quantity has an infinite weight, it is evaluated this far inside.
+
+    Raises:
+        InputError: a component is no interpolant, or the quantities do not fit together.
+    """
+
+    def __init__(
+        self,
+        components: Mapping[str, Component],
+        network: Network,
+        predicts: Sequence[Quantity] = ("velocity",),
+        margin: float = 1e-3,
+    ) -> None:
+        super().__init__(components, network)
+        for quantity in predicts:
+            if quantity not in QUANTITIES:
+                raise unknown("quantity", quantity, QUANTITIES, place="predicts")
+        if not 0 < margin < 0.5:
+            raise InputError(f"margin {margin:g}", mend="give a number between 0 and 0.5")
+        self.predicts, self.margin = tuple(predicts), margin
+        self.interpolants = {name: _interpolant(name, component) for name, component in components.items()}
+        for interpolant in self.interpolants.values():
+            if isinstance(interpolant.gamma, Zero) and {"score", "denoiser"} & set(predicts):
+                interpolant.score_weights(predicts, torch.zeros(()))
+        self._margins: dict[bool, float] = {}
+        self.inside(torch.zeros(()))  # raises where the velocity does not follow
+
+    def weights(self, r: Tensor, scores: bool = False) -> dict[str, list[dict[Quantity, Tensor]]]:
+        """Weights of the predicted quantities in the velocity b and, with `scores`, in the score, by component.
+
+        Raises:
+            InputError: one of them does not follow from what is predicted.
+        """
+        found = {}
+        for name, interpolant in self.interpolants.items():
+            found[name] = [interpolant.velocity_weights(self.predicts, r)]
+            if scores:
+                found[name].append(interpolant.score_weights(self.predicts, r))
+        return found
+
+    def inside(self, r: Tensor, scores: bool = False) -> Tensor:
+        """Times r, those within the margin of an end moved to it where weights are infinite at the ends."""
+        if scores not in self._margins:
+            ends = torch.tensor([0.0, 1.0], dtype=torch.float64)
+            weights = [w for rows in self.weights(ends, scores).values() for row in rows for w in row.values()]
+            self._margins[scores] = 0.0 if all(bool(w.isfinite().all()) for w in weights) else self.margin
+        margin = self._margins[scores]
+        return r.clamp(margin, 1 - margin)
+
+    def quantities(self, state: State, t: Tensor) -> dict[str, dict[Quantity, Tensor]]:
+        """What the network predicts at times t = 1 - r `[B]`, in each component's space, by component and quantity."""
+        outputs: Values = self.network(state, t)
+        single = len(self.predicts) == 1
+        found: dict[str, dict[Quantity, Tensor]] = {}
+        for name, component in self.components.items():
+            keys = {q: name if single and name in outputs else f"{name}.{q}" for q in self.predicts}
+            found[name] = {q: component.space.project(outputs[key], state.masks) for q, key in keys.items()}
+        return found
+
+    def forward(self, state: State, t: Tensor, origins: Values | None = None) -> Values:
+        """The velocity dx/dt = -b of each component at times t = 1 - r, `[B]`."""
+        return {name: -value for name, value in self._weighed(state, t, scores=False).items()}
+
+    def predict(self, state: State, t: Tensor, kind: Kind, origins: Values | None = None) -> Values:
+        """The velocity dx/dt or the score of each component at times t = 1 - r, `[B]`.
+
+        Raises:
+            InputError: another kind is asked for, or the score where it is not known.
+        """
+        if kind == "velocity":
+            return self.forward(state, t)
+        if kind == "score":
+            return self._weighed(state, t, scores=True)
+        raise InputError(f"an interpolant has no {kind} prediction", mend="ask for velocity or score")
+
+    def _weighed(self, state: State, t: Tensor, scores: bool) -> Values:
+        r = self.inside((1 - t.double()).clamp(0, 1), scores)
+        weights = self.weights(r, scores)
+        outputs = self.quantities(state, (1 - r).to(t.dtype))
+        total = {}
+        for name, row in weights.items():
+            shape = [-1] + [1] * (state[name].ndim - 1)
+            parts = [w.to(state.dtype).reshape(shape) * outputs[name][q] for q, w in row[-1].items()]
+            total[name] = sum(parts[1:], parts[0])
+        return total
+
+    def prior(self, state: State, source: NoiseSource) -> State:
+        """The state at r = 0: noise, or the source samples in the condition (`source_x` for a component `x`).
+
+        Raises:
+            InputError: source samples are missing.
+        """
+        given = given_source(self, state, [n for n, i in self.interpolants.items() if i.begins != "noise"])
+        drawn = {
+            name: component.space.noise(state[name], state.masks, source)
+            for name, component in self.components.items()
+            if name not in given
+        }
+        return state.replace({**given, **drawn})
+
+
+def given_source(system: System, state: State, names: Sequence[str]) -> Values:
+    """Source samples of components from the condition, in their spaces.
+
+    Raises:
+        InputError: samples are missing, or shaped unlike the component.
+    """
+    found = {}
+    for name in names:
+        value = state.condition.get(SOURCE + name)
+        if not isinstance(value, Tensor):
+            what = f"the source samples of {name} are missing"
+            raise InputError(what, mend=f"give {SOURCE}{name} beside {name}, or draw the source as noise")
+        if value.shape != state[name].shape:
+            what = f"{SOURCE}{name} has shape {tuple(value.shape)}, {name} has {tuple(state[name].shape)}"
+            raise InputError(what, mend="give one source sample for each target sample")
+        found[name] = system.components[name].space.project(value.to(state[name]), state.masks)
+    return found
+
+
+def _interpolant(name: str, component: Component) -> Interpolant:
+    if not isinstance(component.path, Bridge):
+        raise InputError(f"{name} is on a {type(component.path).__name__} path", mend="give it a Bridge")
+    if component.origin is not None or component.prediction != "velocity":
+        raise InputError(f"{name} has an origin or predicts no velocity", mend="leave the origin out, name velocity")
+    return component.path.interpolant
