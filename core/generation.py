@@ -17,10 +17,12 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import BasePredictionWriter
 from lightning.pytorch.strategies import DDPStrategy
+from torch.multiprocessing.spawn import ProcessRaisedException
 from torch.utils.data import DataLoader, Subset
 
 from scorefield.core.domain import Samples
 from scorefield.core.errors import InputError
+from scorefield.core.launching import Mortal, choose_start, end_copies, original_error
 from scorefield.core.progress import SampleBar
 from scorefield.core.quiet import quiet_predicting
 from scorefield.core.shards import Shard, Shards
@@ -89,7 +91,10 @@ class Machine:
     def trainer(self, callbacks: list[pl.Callback]) -> pl.Trainer:
         """A Lightning trainer that only predicts."""
         # A process that runs out of chunks waits for the others, however long they take.
-        strategy = DDPStrategy(timeout=timedelta(days=30)) if self.processes > 1 else "auto"
+        start = choose_start(self.device, self.nodes, self.threads)
+        strategy = DDPStrategy(timeout=timedelta(days=30), start_method=start) if self.processes > 1 else "auto"
+        if self.processes > 1 and start == "fork":
+            callbacks = [*callbacks, Mortal()]
         return pl.Trainer(
             accelerator=self.device,
             devices=self.devices,
@@ -185,9 +190,12 @@ def generate(
         missing = _Missing(shards, sizes, overwrite, bar)
         try:
             trainer.predict(_Shell(generator, bar), missing, return_predictions=False)
-        except BaseException:
+        except BaseException as error:
             if trainer.is_global_zero:
+                end_copies(trainer)
                 shards.abandon()
+            if isinstance(error, ProcessRaisedException):
+                raise original_error(error) from error
             raise
         trainer.strategy.barrier("all chunks")
     if not trainer.is_global_zero:
@@ -253,6 +261,10 @@ class _Shell(pl.LightningModule):
         """Make one chunk."""
         number, size = batch
         return self._generator.chunk(number, size, self.device, self._bar.within(size))
+
+    def on_predict_end(self) -> None:
+        """Take the bar away, in the process that showed it."""
+        self._bar.close()
 
 
 class _Writer(BasePredictionWriter):

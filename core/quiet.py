@@ -17,6 +17,7 @@ _ASIDE = (
     "to estimate number of stepping batches",
     "`Trainer.fit` stopped",
 )
+_CHATTERERS = ("lightning.pytorch", "lightning.fabric", "torch.multiprocessing.spawn")
 _WARNINGS = ("Checkpoint directory .* exists and is not empty", r".isinstance\(treespec, LeafSpec\). is deprecated")
 
 
@@ -41,7 +42,7 @@ def quiet_training() -> Iterator[None]:
 @contextmanager
 def quiet_predicting() -> Iterator[None]:
     """Leave out all notes, such as those on hardware and data loading."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    loggers = [logging.getLogger(name) for name in _CHATTERERS]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="lightning")

@@ -11,6 +11,7 @@ import torch
 
 from scorefield.core.errors import InputError
 from scorefield.core.generation import Machine, choose_device, chunk_sizes, generate
+from scorefield.core.launching import choose_start
 from scorefield.core.progress import SampleBar
 from scorefield.core.shards import Shard, Shards
 
@@ -332,6 +333,36 @@ def test_a_folder_with_nothing_but_a_torn_file_counts_as_empty(make, tmp_path):
     (parts / ".1234abcd.request.json").write_text("{")
     assert generate(make(), tmp_path / "points.txt", 10, 4).new
     assert not parts.exists()
+
+
+@pytest.fixture
+def two_copies(monkeypatch):
+    if choose_start("cpu", 1, 1) != "fork":
+        pytest.skip("processes are started anew here")
+    for name in ("MASTER_ADDR", "MASTER_PORT"):  # Lightning sets them; they go afterwards
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    return Machine(devices=2)
+
+
+def test_copies_of_the_process_give_the_same_bytes(make, two_copies, tmp_path, capfd):
+    generate(make(), tmp_path / "whole.txt", 10, 4)
+    made = generate(make(), tmp_path / "points.txt", 10, 4, two_copies)
+    assert made is not None
+    assert made.new
+    assert (tmp_path / "points.txt").read_bytes() == (tmp_path / "whole.txt").read_bytes()
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("broken", [0, 1])
+def test_the_failure_of_a_copy_is_told_and_its_work_kept(make, two_copies, tmp_path, capfd, broken):
+    file = tmp_path / "points.txt"
+    with pytest.raises(RuntimeError, match=r"^power failure$") as caught:
+        generate(make(broken=broken), file, 10, 4, two_copies)
+    assert "in chunk" in str(caught.value.__cause__)  # where it happened, for --debug
+    assert capfd.readouterr() == ("", "")
+    assert not file.exists()
+    assert generate(make(), file, 10, 4, two_copies) is not None
 
 
 def test_any_failure_of_the_first_process_reaches_the_others(make, tmp_path, monkeypatch):
