@@ -19,8 +19,9 @@ from scorefield.core.domains import find_domains
 from scorefield.core.errors import InputError, InputWarning
 from scorefield.core.experiment import Experiment
 from scorefield.core.files import atomic
+from scorefield.core.interpolant_system import Bridge
 from scorefield.core.module import ScoreModule
-from scorefield.core.paths import VE
+from scorefield.core.paths import EDM, VE
 from scorefield.core.system import System
 
 __all__ = ["LAST", "AtomicCheckpoints", "ModelFiles", "checkpoint_callbacks", "domain_of"]
@@ -150,8 +151,9 @@ class ModelFiles(Callback):
 @rank_zero_only
 def _warn_of_priors(system: System) -> None:
     """Sampling starts from N(0, 1), which a path that keeps part of the signal does not reach."""
-    kept = {name: float(c.path.alpha(torch.ones(1, dtype=torch.float64))) for name, c in system.components.items()}
-    named = [f"{n} {a:.2f}" for n, a in kept.items() if a > 0.1 and not isinstance(system.components[n].path, VE)]
+    paths = {n: c.path for n, c in system.components.items() if not isinstance(c.path, VE | EDM | Bridge)}
+    kept = {name: float(path.alpha(torch.ones(1, dtype=torch.float64))) for name, path in paths.items()}
+    named = [f"{name} {alpha:.2f}" for name, alpha in kept.items() if alpha > 0.1]
     if named:
         what = f"paths end with a share of the signal ({', '.join(named)}) that the prior N(0, 1) lacks"
         warnings.warn(f"{what}; a larger beta_max brings them together", InputWarning, stacklevel=2)
