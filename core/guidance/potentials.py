@@ -17,7 +17,7 @@ from scorefield.core.guide import Run
 from scorefield.core.state import State
 from scorefield.core.system import Values
 
-__all__ = ["Potential", "Sum", "Weighted", "together"]
+__all__ = ["Potential", "Sum", "Weighted", "energies", "parts", "together"]
 
 
 class Potential(ABC):
@@ -145,3 +145,25 @@ def together(potentials: Potential | Sequence[Potential]) -> Potential:
     if isinstance(potentials, Potential):
         return potentials
     return potentials[0] if len(potentials) == 1 else Sum(potentials)
+
+
+def parts(potential: Potential, weight: float = 1.0) -> list[tuple[float, Potential]]:
+    """What a potential is the weighted sum of: weights, and potentials that are neither `Sum` nor `Weighted`."""
+    if isinstance(potential, Weighted):
+        return parts(potential.potential, weight * potential.weight)
+    if isinstance(potential, Sum):
+        return [pair for part in potential.parts for pair in parts(part, weight)]
+    return [(weight, potential)]
+
+
+def energies(potential: Potential, state: State, data: Values, t: Tensor) -> Tensor:
+    """`potential.energy` with its shape checked, `[B]`.
+
+    Raises:
+        InputError: it gave another shape.
+    """
+    energy = potential.energy(state, data, t)
+    if energy.shape != (len(state),):
+        what = f"{potential.name} gave energies of shape {tuple(energy.shape)} for {len(state)} samples"
+        raise InputError(what, mend="give one number for each sample")
+    return energy

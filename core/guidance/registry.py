@@ -1,0 +1,133 @@
+"""Ways of using a potential, by the names that users type, with what each of them needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from scorefield.core.arguments import checked, described, parameters
+from scorefield.core.errors import InputError
+from scorefield.core.guidance.gradient import DPS, Gradient
+from scorefield.core.guidance.inpainting import Replacement
+from scorefield.core.guidance.observations import GaussianObservation, Matrix, Observation
+from scorefield.core.guidance.potentials import Potential, parts
+from scorefield.core.guide import Guide
+from scorefield.core.names import unknown
+
+__all__ = ["WAYS", "Way", "default_way", "describe_way", "make_guide", "suit", "ways_for"]
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way of using a potential.
+
+    Attributes:
+        make: builds the guide from a potential and the way's own arguments.
+        description: one line.
+        source: where it was published.
+        gradient: whether it needs the energy's gradient.
+        value: whether it needs the energy's value.
+        state: whether it has x_t to hand to energies, not only data predictions.
+        observation: whether it works with observations only.
+        exact: whether it works with Gaussian observations through a matrix, or of entries themselves, only.
+    """
+
+    make: Callable[..., Guide]
+    description: str
+    source: str
+    gradient: bool = False
+    value: bool = False
+    state: bool = True
+    observation: bool = False
+    exact: bool = False
+
+    def obstacle(self, potential: Potential) -> str | None:
+        """Why this way cannot use a potential that is not a sum, if it cannot."""
+        if self.gradient and not potential.differentiable:
+            return "has no gradient"
+        if self.value and not potential.valued:
+            return "has no value, only a gradient"
+        if not self.state and potential.needs_state:
+            return "needs the noised state"
+        if (self.observation or self.exact) and not isinstance(potential, Observation):
+            return "is no observation"
+        if self.exact and not isinstance(potential, GaussianObservation):
+            return "does not say what the data are"
+        if self.exact and isinstance(potential, Observation) and not isinstance(potential.operator, Matrix | None):
+            return "has an operator that is no matrix"
+        return None
+
+
+WAYS: dict[str, Way] = {
+    "gradient": Way(
+        Gradient,
+        "moves the score along minus the energy's gradient, through the network",
+        "Dhariwal and Nichol 2021, arXiv 2105.05233",
+        gradient=True,
+    ),
+    "dps": Way(
+        DPS,
+        "gradient of an observation, with steps that do not grow with the residual",
+        "Chung et al. 2023, arXiv 2209.14687",
+        gradient=True,
+        observation=True,
+    ),
+    "replacement": Way(
+        Replacement,
+        "sets what is observed to its own noised values, at the end to the observation itself",
+        "Song et al. 2021, arXiv 2011.13456; Lugmayr et al. 2022, arXiv 2201.09865",
+        exact=True,
+    ),
+}
+
+
+def ways_for(potential: Potential) -> list[str]:
+    """Names of the ways that can use all parts of a potential."""
+    return [name for name, way in WAYS.items() if all(way.obstacle(part) is None for _, part in parts(potential))]
+
+
+def suit(way: str, potential: Potential) -> None:
+    """Check that a way can use a potential.
+
+    Raises:
+        InputError: it cannot; the message says why and which ways can.
+    """
+    for _, part in parts(potential):
+        obstacle = WAYS[way].obstacle(part)
+        if obstacle is not None:
+            can = ways_for(part)
+            mend = f"it works with {', '.join(can)}" if can else "no way works with it"
+            raise InputError(f"{way} cannot use {part.name}: it {obstacle}", mend=mend)
+
+
+def default_way(potential: Potential) -> str:
+    """`gradient` where that works, else `particles`."""
+    return "gradient" if all(WAYS["gradient"].obstacle(part) is None for _, part in parts(potential)) else "particles"
+
+
+def make_guide(way: str, potential: Potential, arguments: Mapping[str, Any] | None = None) -> Guide:
+    """The guide that uses a potential in one way.
+
+    Args:
+        way: a key of `WAYS`.
+        potential: what to guide by.
+        arguments: the way's own arguments; strings are read as the argument's type.
+
+    Raises:
+        InputError: unknown way or argument, a value that cannot be, or a potential that the way cannot use.
+    """
+    if way not in WAYS:
+        raise unknown("way", way, WAYS)
+    suit(way, potential)
+    return WAYS[way].make(potential, **checked(f"way {way}", _arguments(way), arguments or {}))
+
+
+def describe_way(name: str) -> str:
+    """The arguments of a way as a user would write them."""
+    return ", ".join(described(p) for p in _arguments(name))
+
+
+def _arguments(way: str) -> list[Any]:
+    """All parameters but the potential."""
+    return parameters(WAYS[way].make)[1:]
