@@ -75,6 +75,10 @@ class SampleStreams:
         normal = low.log_().mul_(-2).clamp_(min=0).sqrt_() * high.cos_()
         return normal.to(like)
 
+    def keep(self, like: Tensor, share: float) -> Tensor:
+        """Which entries to keep, each with probability `share`: bool, of the shape of `like` (as in `normal`)."""
+        return (self._hash(like.shape) & 0xFFFFFFFF) < round(share * 2**32)
+
     def uniform(self) -> Tensor:
         """One number in [0, 1) for each sample, float64 `[B]`."""
         return _unit(self._hash(self.rows.shape))

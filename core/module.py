@@ -38,7 +38,7 @@ class ScoreModule(LightningModule):
         betas: decay rates of the optimiser's two moments.
         weight_decay: weight decay.
         per_component: other values of `lr` and `weight_decay` for single components, `{adj: {lr: 0.001}}`.
-        lr_schedule: `constant`, `exponential` (lr_gamma once an epoch) or `cosine` (to zero at the end).
+        lr_schedule: `constant`, `exponential` (lr_gamma once an epoch), `cosine` or `linear` (to zero at the end).
         lr_gamma: factor of the exponential schedule.
         warmup_steps: steps of linear warm-up.
         clip: largest gradient norm of each component's parameters; null for none.

@@ -6,16 +6,21 @@ component is
     E_t E_x0 E_eps  w(t) |eps_hat(x_t, t) - eps|^2
 
 with one t a sample, shared by all components. w = 1 is (sigma s + eps)^2 for a score s; w = (g / sigma)^2 gives the
-likelihood weighting g^2 |s + eps / sigma|^2; w = (sigma / alpha)^2 is the squared error of x_0.
+likelihood weighting g^2 |s + eps / sigma|^2; w = (sigma / alpha)^2 is the squared error of x_0, and computed as that.
+
+Beside the mean over samples there may be terms that compare populations (`core.population`): features of the whole
+batch's data predictions against those of its clean samples, at times that all samples share.
 
 Sources: Song et al. 2021 (arXiv 2011.13456, 2101.09258); Hang et al. 2023 (min-SNR, arXiv 2303.09556);
-Jo et al. 2022 (GDSS, arXiv 2202.02514) for the reductions `half_sum` and `mean`.
+Jo et al. 2022 (GDSS, arXiv 2202.02514) for the reductions `half_sum` and `mean`; Li et al. 2025 (PaD-TS, arXiv
+2501.00910) for shared times and the population term.
 """
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -25,7 +30,9 @@ from torch import Tensor
 from scorefield.core.draws import SampleStreams
 from scorefield.core.errors import InputError
 from scorefield.core.names import unknown
-from scorefield.core.paths import GaussianPath
+from scorefield.core.paths import DiscreteChain, GaussianPath
+from scorefield.core.population import PopulationTerm
+from scorefield.core.predictions import Kind, convert
 from scorefield.core.state import State
 from scorefield.core.system import Component, System
 
@@ -33,7 +40,7 @@ __all__ = ["DenoisingScoreMatching", "Draws", "Objective", "Reduction", "Times",
 
 Reduction = Literal["free_mean", "half_sum", "mean"]
 Weighting = Literal["noise", "likelihood", "data", "min_snr"]
-Times = Literal["uniform", "even", "log_snr"]
+Times = Literal["uniform", "even", "log_snr", "shared"]
 
 
 @dataclass(frozen=True)
@@ -44,19 +51,21 @@ class Draws:
         t: times, `[B]`.
         noise: standard normal noise of each component in its space, shaped like the component.
         source: where interpolants between two sets of samples start, by component.
+        condition: what the network itself draws (`Network.draws`), such as dropout masks.
     """
 
     t: Tensor
     noise: dict[str, Tensor]
     source: dict[str, Tensor] = field(default_factory=dict)
+    condition: dict[str, Tensor] = field(default_factory=dict)
 
 
 class Objective(ABC):
-    """A loss of a system, by component; a mean over samples."""
+    """A loss of a system, by component; a mean over samples, or the same number in every process."""
 
     @abstractmethod
     def draw(self, system: System, state: State, streams: SampleStreams) -> Draws:
-        """The random numbers of one step: first the times, then noise in the components' order."""
+        """The random numbers of one step: first the times, then noise in the components' order, then the network's."""
 
     @abstractmethod
     def losses(self, system: System, state: State, draws: Draws) -> dict[str, Tensor]:
@@ -78,11 +87,15 @@ class DenoisingScoreMatching(Objective):
             min(1, gamma / SNR).
         times: `uniform` on [t_min, t_max]; `even`: the same with the batch spread evenly; `log_snr`: uniform in the
             log signal-to-noise ratio of the first component, which with weighting `noise` samples the likelihood
-            weighting by importance (up to a constant factor).
+            weighting by importance (up to a constant factor); `shared`: one uniform time for the whole batch, equal in
+            all processes. On a `DiscreteChain` times are rounded up to those of the chain.
         t_min: smallest time.
         t_max: largest time.
         weights: weight of each component's loss in the total, 1 where not named.
         min_snr_gamma: gamma of the weighting `min_snr`.
+        population: terms on features of the whole batch, of which those of all processes count as one; each is
+            logged, and added to the total with its weight.
+        population_of: the component that these terms look at; the first one by default.
     """
 
     def __init__(
@@ -94,6 +107,8 @@ class DenoisingScoreMatching(Objective):
         t_max: float = 1.0,
         weights: dict[str, float] | None = None,
         min_snr_gamma: float = 5.0,
+        population: list[PopulationTerm] | None = None,
+        population_of: str | None = None,
     ) -> None:
         for kind, name, known in (
             ("reduction", reduction, get_args(Reduction)),
@@ -108,15 +123,27 @@ class DenoisingScoreMatching(Objective):
         self.t_min, self.t_max = t_min, t_max
         self.weights = dict(weights or {})
         self.min_snr_gamma = min_snr_gamma
+        self.population, self.population_of = _named(population or []), population_of
 
     def draw(self, system: System, state: State, streams: SampleStreams) -> Draws:
         """See `Objective.draw`."""
-        unit = streams.even() if self.times == "even" else streams.uniform()
+        path = next(iter(system.components.values())).path
+        unit = self._unit(streams)
         if self.times == "log_snr":
-            t = self._spread_log_snr(next(iter(system.components.values())).path, unit)
+            t = self._spread_log_snr(path, unit)
         else:
             t = unit * (self.t_max - self.t_min) + self.t_min
-        return Draws(t.to(state.dtype), system.noise(state, streams))
+        if isinstance(path, DiscreteChain):
+            t = (t * path.num_steps).floor().add(1).clamp(max=path.num_steps) / path.num_steps
+        # A network can tell from an expanded tensor that the time is one for all rows, and compute with one.
+        t = t.to(state.dtype).expand(len(state))
+        return Draws(t, system.noise(state, streams), condition=system.network.draws(state, streams))
+
+    def _unit(self, streams: SampleStreams) -> Tensor:
+        """Numbers in [0, 1), float64 `[B]`, or `[1]` where all share one."""
+        if self.times == "shared":
+            return torch.full((1,), streams.shared(), dtype=torch.float64, device=streams.rows.device)
+        return streams.even() if self.times == "even" else streams.uniform()
 
     def _spread_log_snr(self, path: GaussianPath, unit: Tensor) -> Tensor:
         # The integral of g^2 / sigma^2 is -2 log_snr on every Gaussian path.
@@ -124,28 +151,48 @@ class DenoisingScoreMatching(Objective):
         return path.time_of(ends[0] + unit * (ends[1] - ends[0])).clamp(self.t_min, self.t_max)
 
     def losses(self, system: System, state: State, draws: Draws) -> dict[str, Tensor]:
-        """See `Objective.losses`.
+        """See `Objective.losses`; population terms come after the components, by their names.
 
         Raises:
-            InputError: a weight names a component that the system lacks.
+            InputError: a weight or `population_of` names a component that the system lacks.
         """
-        for name in self.weights:
-            if name not in system.components:
-                raise unknown("component", name, system.components, place="weights")
+        self._check_names(system)
+        if draws.condition:
+            state = State(state.components, state.masks, {**state.condition, **draws.condition})
         origins = system.origins(state)
         centred = state.replace({name: state[name] - origin for name, origin in origins.items()})
         noised = system.perturb(centred, draws.t, draws.noise)
-        predicted = system.predict(noised, draws.t, "noise", origins)
+        outputs = system(noised, draws.t, origins)
+
+        def predicted(name: str, kind: Kind) -> Tensor:
+            component = system.components[name]
+            return convert(component.path, draws.t, noised[name], outputs[name], component.prediction, kind)
+
         result = {}
         for name, component in system.components.items():
-            squared = (predicted[name] - draws.noise[name]).square()
+            if self.weighting == "data":
+                squared = (predicted(name, "data") - centred[name]).square()
+            else:
+                squared = (predicted(name, "noise") - draws.noise[name]).square()
             reduced = self._reduce(squared, component, state)
             result[name] = (reduced * self._weight(component.path, draws.t)).mean()
+        name = self.population_of or next(iter(system.components))
+        for key, term in self.population.items():
+            if term.weight:  # with weight 0 the gradient is that of the other terms, to the last bit
+                result[key] = term(centred[name], predicted(name, "data"), state.masks)
         return result
+
+    def _check_names(self, system: System) -> None:
+        for name in self.weights:
+            if name not in system.components:
+                raise unknown("component", name, system.components, place="weights")
+        if self.population_of is not None and self.population_of not in system.components:
+            raise unknown("component", self.population_of, system.components, place="population_of")
 
     def total(self, losses: Mapping[str, Tensor]) -> Tensor:
         """See `Objective.total`."""
-        return torch.stack([self.weights.get(name, 1.0) * loss for name, loss in losses.items()]).sum()
+        factors = {**self.weights, **{name: term.weight for name, term in self.population.items()}}
+        return torch.stack([factors.get(name, 1.0) * loss for name, loss in losses.items()]).sum()
 
     def _reduce(self, squared: Tensor, component: Component, state: State) -> Tensor:
         """One number a sample, `[B]`."""
@@ -160,12 +207,20 @@ class DenoisingScoreMatching(Objective):
     def _weight(self, path: GaussianPath, t: Tensor) -> Tensor:
         """w(t), `[B]`, computed in float64."""
         time = t.double()
-        if self.weighting == "noise":
+        if self.weighting in ("noise", "data"):
             return torch.ones_like(t)
         if self.weighting == "likelihood":
             weight = (path.diffusion(time) / path.sigma(time)).square()
-        elif self.weighting == "data":
-            weight = (-2 * path.log_snr(time)).exp()
         else:
             weight = (self.min_snr_gamma * (-2 * path.log_snr(time)).exp()).clamp(max=1)
         return weight.to(t.dtype)
+
+
+def _named(terms: Sequence[PopulationTerm]) -> dict[str, PopulationTerm]:
+    """Terms by the names under which they are logged; a feature that comes twice is numbered."""
+    named: dict[str, PopulationTerm] = {}
+    for term in terms:
+        feature = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(term.feature).__name__).lower()
+        name = f"population_{feature}"
+        named[name if name not in named else f"{name}_{len(named) + 1}"] = term
+    return named

@@ -15,7 +15,7 @@ from scorefield.core.names import unknown
 __all__ = ["Algorithm", "Schedule", "clip_groups", "make_optimiser", "rate_factor"]
 
 Algorithm = Literal["adam", "adamw"]
-Schedule = Literal["constant", "exponential", "cosine"]
+Schedule = Literal["constant", "exponential", "cosine", "linear"]
 _OPTIONS = ("lr", "weight_decay")
 
 
@@ -55,28 +55,29 @@ def rate_factor(
     """The factor of the learning rate at each step.
 
     Args:
-        schedule: `constant`; `exponential`: gamma^epoch; `cosine`: from 1 to 0 over the whole training.
+        schedule: `constant`; `exponential`: gamma^epoch; `cosine` or `linear`: from 1 to 0 over the whole
+            training.
         steps_per_epoch: optimiser steps in an epoch.
         total_steps: optimiser steps of the whole training.
         gamma: factor an epoch of `exponential`.
         warmup_steps: steps over which the factor rises linearly from 0 at first.
 
     Raises:
-        InputError: an unknown schedule, or a cosine without an end.
+        InputError: an unknown schedule, or one to zero without an end.
     """
     if schedule not in get_args(Schedule):
         raise unknown("schedule of the learning rate", schedule, get_args(Schedule))
-    if schedule == "cosine" and not math.isfinite(total_steps):
-        raise InputError("a cosine schedule needs an end", mend="set trainer.max_epochs or trainer.max_steps")
+    if schedule in ("cosine", "linear") and not math.isfinite(total_steps):
+        raise InputError(f"a {schedule} schedule needs an end", mend="set trainer.max_epochs or trainer.max_steps")
 
     def factor(step: int) -> float:
         rise = min(1.0, (step + 1) / (warmup_steps + 1))
         if schedule == "exponential":
             return float(rise * gamma ** (step // max(1, steps_per_epoch)))
+        done = min(1.0, max(0.0, (step - warmup_steps) / max(1.0, total_steps - warmup_steps)))
         if schedule == "cosine":
-            done = (step - warmup_steps) / max(1.0, total_steps - warmup_steps)
-            return rise * 0.5 * (1 + math.cos(math.pi * min(1.0, max(0.0, done))))
-        return rise
+            return rise * 0.5 * (1 + math.cos(math.pi * done))
+        return rise * (1 - done) if schedule == "linear" else rise
 
     return factor
 

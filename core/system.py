@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from scorefield.core.draws import SampleStreams
 from scorefield.core.errors import InputError
 from scorefield.core.noise import NoiseSource
 from scorefield.core.paths import GaussianPath
@@ -28,6 +29,14 @@ class Network(nn.Module, ABC):
     @abstractmethod
     def forward(self, state: State, t: Tensor) -> Values:
         """Raw outputs at times `t` `[B]`, by component, shaped like the components."""
+
+    def draws(self, state: State, streams: SampleStreams) -> Values:
+        """What the network itself draws in a training step (dropout masks), by the key of the condition it looks at.
+
+        Nothing by default. Layers that draw from the global random state would give other numbers with every number
+        of processes and after every resumption.
+        """
+        return {}
 
 
 @dataclass(frozen=True)

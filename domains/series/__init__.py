@@ -1,0 +1,7 @@
+"""Multivariate time series."""
+
+
+class SeriesDomain: ...
+
+
+__all__ = ["SeriesDomain"]

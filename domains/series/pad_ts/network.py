@@ -1,0 +1,246 @@
+"""The network of PaD-TS: two channels of attention, one over time steps and one over features.
+
+For a window x [B, L, D] at diffusion index i (a whole number, never rescaled)
+
+    output = head_t(Decoder_t(Encoder_t(embed_t(x)), i)) + head_f(Decoder_f(Encoder_f(embed_f(x^T)), i))^T.
+
+A decoder of blocks y_k = Block_k(u_{k-1}, c) goes on with u_k = y_k + u_{k-1} and returns the sum of all y_k. Its blocks
+shift, scale and gate by the embedding c of the index; layer norms carry no weights of their own. Parameters have the
+names of the published code, so that its weights load as they are.
+
+Source: Li et al. 2025 (arXiv 2501.00910).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from scorefield.core.draws import SampleStreams
+from scorefield.core.errors import InputError
+from scorefield.core.state import State
+from scorefield.core.system import Network
+
+__all__ = ["PaDTSNetwork"]
+
+_EPS = 1e-6
+_FREQUENCIES = 128
+
+
+class _Attention(nn.Module):
+    """Full attention; `gate` `[H]` or `[B, 1, H]` scales its output."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width)
+        self.proj = nn.Linear(width, width)
+
+    def forward(self, tokens: Tensor, gate: Tensor | None = None) -> Tensor:
+        batch, number, width = tokens.shape
+        parts = self.qkv(tokens).reshape(batch, number, 3, self.heads, width // self.heads)
+        query, key, value = parts.permute(2, 0, 3, 1, 4).unbind(0)
+        mixed = functional.scaled_dot_product_attention(query, key, value)
+        return _gated(self.proj, mixed.transpose(1, 2).reshape(batch, number, width), gate)
+
+
+class _Perceptron(nn.Module):
+    """Two layers with a GELU between (its tanh form); `gate` as in `_Attention`."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.fc1, self.fc2 = nn.Linear(width, hidden), nn.Linear(hidden, width)
+
+    def forward(self, tokens: Tensor, gate: Tensor | None = None) -> Tensor:
+        return _gated(self.fc2, functional.gelu(self.fc1(tokens), approximate="tanh"), gate)
+
+
+def _gated(layer: nn.Linear, tokens: Tensor, gate: Tensor | None) -> Tensor:
+    """The layer's output times the gate; one gate for all rows goes into the weights, which are fewer."""
+    if gate is None or gate.ndim > 1:
+        outputs: Tensor = layer(tokens)
+        return outputs if gate is None else outputs * gate
+    return functional.linear(tokens, layer.weight * gate[:, None], layer.bias * gate)
+
+
+def _modulated(tokens: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    """Layer norm, then (1 + scale) and shift; those of all rows, `[H]`, are the norm's own weights."""
+    if scale.ndim == 1:
+        return functional.layer_norm(tokens, tokens.shape[-1:], 1 + scale, shift, _EPS)
+    return torch.addcmul(shift, functional.layer_norm(tokens, tokens.shape[-1:], eps=_EPS), 1 + scale)
+
+
+class _EncoderBlock(nn.Module):
+    def __init__(self, width: int, heads: int, ratio: float) -> None:
+        super().__init__()
+        self.attn = _Attention(width, heads)
+        self.mlp = _Perceptron(width, int(width * ratio))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        width = tokens.shape[-1:]
+        tokens = tokens + self.attn(functional.layer_norm(tokens, width, eps=_EPS))
+        return cast(Tensor, tokens + self.mlp(functional.layer_norm(tokens, width, eps=_EPS)))
+
+
+class _DecoderBlock(nn.Module):
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.attn = _Attention(width, heads)
+        self.mlp = _Perceptron(width, 4 * width)
+        self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, 6 * width))
+
+    def forward(self, tokens: Tensor, condition: Tensor) -> Tensor:
+        """Tokens `[B, N, H]` under the condition `[B, H]`, or `[1, H]` for all rows."""
+        parts = self.adaLN_modulation(condition)
+        parts = parts[0] if len(parts) == 1 else parts[:, None]
+        shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = parts.chunk(6, -1)
+        tokens = tokens + self.attn(_modulated(tokens, scale, shift), gate)
+        return cast(Tensor, tokens + self.mlp(_modulated(tokens, mlp_scale, mlp_shift), mlp_gate))
+
+
+class _Encoder(nn.Module):
+    def __init__(self, layers: int, width: int, heads: int, ratio: float) -> None:
+        super().__init__()
+        self.encoder_blocks = nn.ModuleList(_EncoderBlock(width, heads, ratio) for _ in range(layers))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        for block in self.encoder_blocks:
+            tokens = block(tokens)
+        return tokens
+
+
+def sinusoids(index: Tensor) -> Tensor:
+    """cos(i f_k), then sin(i f_k), with f_k = 10000^(-k / 128): `[B, 256]` from indices `[B]`."""
+    steps = torch.arange(_FREQUENCIES, device=index.device, dtype=torch.float32)
+    angles = index.float()[:, None] * torch.exp(steps * (-math.log(10000) / _FREQUENCIES))
+    return torch.cat([angles.cos(), angles.sin()], 1)
+
+
+class _IndexEmbedding(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.mlp = nn.Sequential(nn.Linear(2 * _FREQUENCIES, width), nn.SiLU(), nn.Linear(width, width))
+
+    def forward(self, index: Tensor) -> Tensor:
+        return cast(Tensor, self.mlp(sinusoids(index).to(self.mlp[0].weight.dtype)))
+
+
+class _Decoder(nn.Module):
+    def __init__(self, layers: int, width: int, heads: int) -> None:
+        super().__init__()
+        self.diffusion_step_emb = _IndexEmbedding(width)
+        self.encoder_blocks = nn.ModuleList(_DecoderBlock(width, heads) for _ in range(layers))
+
+    def forward(self, tokens: Tensor, index: Tensor) -> Tensor:
+        condition = self.diffusion_step_emb(index)
+        total: Tensor | None = None
+        for block in self.encoder_blocks:
+            output = block(tokens, condition)
+            total = output if total is None else total + output
+            tokens = output + tokens
+        return tokens if total is None else total
+
+
+class _Positions(nn.Module):
+    """A learnt vector for each place."""
+
+    def __init__(self, length: int, width: int) -> None:
+        super().__init__()
+        self.pe = nn.Parameter(torch.empty(1, length, width).uniform_(-0.02, 0.02))
+
+
+class _Embedding(nn.Module):
+    """A linear layer, and where `length` is given the positions of that many tokens."""
+
+    def __init__(self, inputs: int, width: int, length: int | None = None) -> None:
+        super().__init__()
+        self.processing = nn.Sequential(nn.Linear(inputs, width))
+        self.pos_emb = None if length is None else _Positions(length, width)
+
+    def forward(self, values: Tensor) -> Tensor:
+        tokens: Tensor = self.processing(values)
+        return tokens if self.pos_emb is None else tokens + self.pos_emb.pe
+
+
+class PaDTSNetwork(Network):
+    """The data prediction of component `x`; clamped to the data's range [-1, 1] in evaluation mode.
+
+    Args:
+        length: steps of a window, L.
+        features: features, D.
+        num_steps: steps of the diffusion chain, T; the network sees the index round(t T) - 1.
+        width: hidden width, H.
+        heads: attention heads; they divide the width.
+        encoder_layers: blocks of each encoder.
+        decoder_layers: blocks of each decoder.
+        mlp_ratio: hidden width of the encoders' perceptrons over H; the decoders' is 4.
+        dropout: share of the embedded inputs that training leaves out.
+    """
+
+    def __init__(
+        self,
+        length: int,
+        features: int,
+        num_steps: int,
+        width: int = 128,
+        heads: int = 4,
+        encoder_layers: int = 1,
+        decoder_layers: int = 3,
+        mlp_ratio: float = 4.0,
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__()
+        self.length, self.features, self.num_steps, self.dropout = length, features, num_steps, dropout
+        self.width = width
+        self.time2emb = _Embedding(features, width, length)
+        self.feature2emb = _Embedding(length, width)
+        self.time_encoder = _Encoder(encoder_layers, width, heads, mlp_ratio)
+        self.feature_encoder = _Encoder(encoder_layers, width, heads, mlp_ratio)
+        self.time_blocks = _Decoder(decoder_layers, width, heads)
+        self.feature_blocks = _Decoder(decoder_layers, width, heads)
+        self.fc_time = nn.Linear(width, features)
+        self.fc_feature = nn.Linear(width, length)
+
+    def draws(self, state: State, streams: SampleStreams) -> dict[str, Tensor]:
+        """See `Network.draws`: which embedded inputs to keep, `keep_time [B, L, H]` and `keep_feature [B, D, H]`."""
+        if not (self.training and self.dropout):
+            return {}
+        x, share = state["x"], 1 - self.dropout
+        return {
+            name: streams.keep(x.new_empty(0).expand(len(x), tokens, self.width), share)
+            for name, tokens in (("keep_time", self.length), ("keep_feature", self.features))
+        }
+
+    def forward(self, state: State, t: Tensor) -> dict[str, Tensor]:
+        """See `Network.forward`; `t` expanded from one time costs less than as many different ones.
+
+        Raises:
+            InputError: windows of another length or number of features.
+        """
+        x = state["x"]
+        if x.shape[1:] != (self.length, self.features):
+            what = f"windows of {x.shape[1]} steps and {x.shape[2]} features"
+            raise InputError(what, mend=f"this network takes {self.length} steps and {self.features} features")
+        if len(t) == 1 or t.stride(0) == 0:
+            t = t[:1]
+        index = (t * self.num_steps).round() - 1
+        keep = [state.condition.get(name) if self.training else None for name in ("keep_time", "keep_feature")]
+        output = self.estimate(x, index, *keep)
+        return {"x": output if self.training else output.clamp(-1, 1)}
+
+    def estimate(
+        self, x: Tensor, index: Tensor, keep_time: Tensor | None = None, keep_feature: Tensor | None = None
+    ) -> Tensor:
+        """The clean window `[B, L, D]` from the noised one `x` at chain indices `[B]`, or `[1]` for all."""
+        steps = self._dropped(self.time2emb(x), keep_time)
+        features = self._dropped(self.feature2emb(x.transpose(1, 2)), keep_feature)
+        over_time = self.fc_time(self.time_blocks(self.time_encoder(steps), index))
+        over_features = self.fc_feature(self.feature_blocks(self.feature_encoder(features), index))
+        return cast(Tensor, over_time + over_features.transpose(1, 2))
+
+    def _dropped(self, tokens: Tensor, keep: Tensor | None) -> Tensor:
+        return tokens if keep is None else tokens * (keep.to(tokens.dtype) * (1 / (1 - self.dropout)))

@@ -1,0 +1,71 @@
+"""The system of PaD-TS: windows on the cosine chain, the network predicts the data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from scorefield.core.errors import InputError
+from scorefield.core.paths import DiscreteChain, GaussianPath
+from scorefield.core.settings import SamplerSettings
+from scorefield.core.spaces import Masked
+from scorefield.core.system import Component, System
+from scorefield.domains.series.pad_ts.network import PaDTSNetwork
+
+__all__ = ["DEFAULT_SAMPLER", "PaDTS"]
+
+DEFAULT_SAMPLER = SamplerSettings("dpmpp-2m", 19, "ema", {"final": "denoise"})
+"""20 evaluations, the last of which gives the windows themselves, inside the range of the data."""
+
+
+class PaDTS:
+    """Hyper-parameters of PaD-TS; the defaults are those published for sines and stocks.
+
+    Args:
+        width: hidden width.
+        heads: attention heads; they must divide the width.
+        encoder_layers: blocks of each encoder.
+        decoder_layers: blocks of each decoder.
+        mlp_ratio: hidden width of the encoders' perceptrons over the width; the decoders' is 4.
+        dropout: share of the embedded inputs that training leaves out.
+        num_steps: steps of the diffusion chain, at least 2.
+        path: another path than the cosine chain of that many steps; the network sees round(t num_steps) - 1.
+        sampling: default sampler of the run.
+
+    Raises:
+        InputError: a size that cannot be.
+    """
+
+    def __init__(
+        self,
+        width: int = 128,
+        heads: int = 4,
+        encoder_layers: int = 1,
+        decoder_layers: int = 3,
+        mlp_ratio: float = 4.0,
+        dropout: float = 0.1,
+        num_steps: int = 250,
+        path: GaussianPath | None = None,
+        sampling: SamplerSettings = DEFAULT_SAMPLER,
+    ) -> None:
+        counts = {"width": width, "heads": heads, "encoder_layers": encoder_layers, "decoder_layers": decoder_layers}
+        for name, count in counts.items():
+            if count < 1:
+                raise InputError(f"{name} is {count}", mend="give at least 1")
+        if width % heads:
+            raise InputError(f"width {width} with {heads} heads", mend="heads must divide the width")
+        if num_steps < 2:
+            raise InputError(f"num_steps is {num_steps}", mend="a diffusion chain needs at least 2 steps")
+        if isinstance(path, DiscreteChain) and path.num_steps != num_steps:
+            raise InputError(f"num_steps is {num_steps}, the path has {path.num_steps}", mend="give the same")
+        if not mlp_ratio * width >= 1:
+            raise InputError(f"mlp_ratio is {mlp_ratio:g}", mend="give a number above 0")
+        if not 0 <= dropout < 1:
+            raise InputError(f"dropout is {dropout:g}", mend="give at least 0 and less than 1")
+        self.path = DiscreteChain("cosine", num_steps) if path is None else path
+        self.arguments = {**counts, "mlp_ratio": mlp_ratio, "dropout": dropout, "num_steps": num_steps}
+        self.sampling = sampling
+
+    def build(self, sizes: Mapping[str, int]) -> System:
+        """The system for windows of `length` steps and `features` features."""
+        network = PaDTSNetwork(sizes["length"], sizes["features"], **self.arguments)  # type: ignore[arg-type]
+        return System({"x": Component(self.path, Masked(), "data")}, network)
