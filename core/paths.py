@@ -27,9 +27,13 @@ __all__ = [
 
 
 def _derivative(function: Callable[[Tensor], Tensor], t: Tensor) -> Tensor:
-    """Exact derivative of an elementwise function."""
-    result: Tensor = torch.func.jvp(function, (t,), (torch.ones_like(t),))[1]
-    return result
+    """Exact derivative of an elementwise function; differentiable where `t` asks for it."""
+    with torch.inference_mode(False), torch.enable_grad():  # backwards: ten times quicker here than forwards
+        leaf = t if t.requires_grad else t.detach().clone().requires_grad_()
+        value = function(leaf)
+        if not value.requires_grad:
+            return torch.zeros_like(leaf)
+        return torch.autograd.grad(value.sum(), leaf, create_graph=t.requires_grad)[0]
 
 
 class GaussianPath(ABC):
