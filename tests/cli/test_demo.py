@@ -36,7 +36,7 @@ def test_the_tour(tmp_path: Path, program: Callable[..., subprocess.CompletedPro
     folder = tmp_path / "graphs"
     rows = {row["name"]: row["value"] for row in json.loads((folder / "statistics.json").read_text())["statistics"]}
     assert rows["valid_ref"] > 0.7
-    assert rows["nspdk"] < 0.05
+    assert rows["nspdk"] < 0.1  # half a minute of training
     page = (folder / "report.html").read_text()
     assert "<svg" in page or "data:image" in page
     assert "http://" not in page.replace("http://www.w3.org", "")
