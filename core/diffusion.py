@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
@@ -21,6 +21,10 @@ import scorefield
 from scorefield.core.checkpoints import ModelRecord, Which
 from scorefield.core.domain import Domain, Samples
 from scorefield.core.errors import InputError
+from scorefield.core.guidance.classifier_free import ClassifierFree
+from scorefield.core.guidance.naming import make_guides
+from scorefield.core.guidance.potentials import Potential
+from scorefield.core.guide import Guide
 from scorefield.core.names import unknown
 from scorefield.core.noise import Seeded, stream_seed
 from scorefield.core.sampling import sample
@@ -33,6 +37,8 @@ __all__ = ["PRECISIONS", "Diffusion", "Precision", "Settings", "join"]
 
 Precision = Literal["32-true", "bf16-mixed", "64-true"]
 PRECISIONS: tuple[str, ...] = get_args(Precision)
+
+_GUIDANCE = ("guide", "way", "way_arguments")
 
 Report = Callable[[float], None]
 """Told the share of a chunk that is done."""
@@ -51,6 +57,9 @@ class Settings:
         precision: number format of the network; the solver's arithmetic stays in float32 under `bf16-mixed`.
         tile_size: rows of one network call.
         conditions: what the domain would draw and the user fixes (`num_nodes`), the same for all samples.
+        guide: what to guide by, as `core.guidance.naming` reads it.
+        way: how to use these potentials; by default each as it can best.
+        way_arguments: arguments of the way.
     """
 
     solver: str
@@ -61,6 +70,9 @@ class Settings:
     precision: Precision = "32-true"
     tile_size: int = 256
     conditions: dict[str, Any] = field(default_factory=dict)
+    guide: tuple[str, ...] = ()
+    way: str | None = None
+    way_arguments: dict[str, Any] = field(default_factory=dict)
 
 
 class Diffusion:
@@ -71,18 +83,31 @@ class Diffusion:
         domain: where its states belong.
         record: the run's record.
         settings: how to sample.
+        guides: guides and potentials beside those that the settings name.
 
     Raises:
         InputError: a setting is not possible for this run.
     """
 
-    def __init__(self, system: System, domain: Domain, record: ModelRecord, settings: Settings) -> None:
+    def __init__(
+        self,
+        system: System,
+        domain: Domain,
+        record: ModelRecord,
+        settings: Settings,
+        guides: Sequence[Guide | Potential] = (),
+    ) -> None:
         if settings.tile_size < 1:
             raise InputError(f"tiles of {settings.tile_size} rows", mend="give at least 1")
         # One row is drawn to find out whether the domain takes the conditions.
         domain.draw(1, record.tables, torch.Generator().manual_seed(0), settings.conditions)
         self.domain, self.record, self.settings = domain, record, settings
         self.solver = make_solver(settings.solver, settings.steps, **settings.arguments)
+        wanted, tables = [*guides, *settings.guide], record.tables
+        self.guides = make_guides(wanted, domain, tables, settings.way, settings.way_arguments)
+        self._unnamed = bool(guides)
+        for guide in self.guides:
+            system = guide.wrap(system) if isinstance(guide, ClassifierFree) else system
         self.system = _in_precision(system, settings.precision)
         self._dtype = torch.float64 if settings.precision == "64-true" else torch.float32
 
@@ -95,15 +120,31 @@ class Diffusion:
             "seed": settings.seed,
             "weights": settings.weights,
             "weights_hash": self.record.weights_hash,
+            **self._guidance(),
         }
 
+    def _guidance(self) -> dict[str, Any]:
+        """What the settings say of guidance; nothing without any."""
+        settings = self.settings
+        if not settings.guide:
+            return {}
+        return {"guide": list(settings.guide), "way": settings.way, "way_arguments": settings.way_arguments}
+
     def request(self) -> dict[str, Any]:
-        """Everything that samples depend on, JSON-able."""
+        """Everything that samples depend on, JSON-able.
+
+        Raises:
+            InputError: guides were given as objects.
+        """
+        if self._unnamed:
+            raise InputError("guides given as objects cannot be recorded with a file", mend="give them by name")
+        own = {name: value for name, value in asdict(self.settings).items() if name not in _GUIDANCE}
         model = {"domain": self.record.domain, "system": self.record.system}
         model |= {"sizes": self.record.sizes, "tables": self.record.tables}
         text = json.dumps(model, sort_keys=True)
         return {
-            **asdict(self.settings),
+            **own,
+            **self._guidance(),
             "model": hashlib.sha256(text.encode()).hexdigest(),
             "weights_hash": self.record.weights_hash,
             "scorefield": scorefield.__version__,
@@ -145,7 +186,8 @@ class Diffusion:
         done, calls = [], 0.0
         for index, frame in enumerate(tiles):
             tell = _share_of(report, index, -(-size // self.settings.tile_size))
-            sampled = sample(self.system, frame.to(device, self._dtype), self.solver, noise, progress=tell)
+            empty = frame.to(device, self._dtype)
+            sampled = sample(self.system, empty, self.solver, noise, guides=self.guides, progress=tell)
             done.append(self.domain.pad(sampled.state.to("cpu"), self.record.sizes))
             calls += sampled.evaluations * len(frame)
         return join(done).rows(torch.argsort(order)), calls / size
@@ -190,7 +232,7 @@ class _Mixed(Network):
 
     def __init__(self, network: Network) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.calls = network, int(getattr(network, "calls", 1))
 
     def forward(self, state: State, t: Tensor) -> dict[str, Tensor]:
         """See `Network.forward`."""

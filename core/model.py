@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, overload
 
@@ -16,6 +16,8 @@ from scorefield.core.domain import Samples
 from scorefield.core.domains import load_domain
 from scorefield.core.errors import InputError
 from scorefield.core.generation import CHUNK_SIZE, choose_device, chunk_sizes
+from scorefield.core.guidance.potentials import Potential
+from scorefield.core.guide import Guide
 from scorefield.core.progress import SampleBar
 from scorefield.core.runs import open_run
 from scorefield.core.spaces import DirectedAdjacency, SymmetricAdjacency
@@ -23,6 +25,10 @@ from scorefield.core.state import MASKS, State
 from scorefield.core.system import System
 
 __all__ = ["Model", "load"]
+
+
+Guidance = str | Guide | Potential | Sequence[str | Guide | Potential]
+"""What to guide by: one thing or several."""
 
 
 class Model:
@@ -79,6 +85,9 @@ class Model:
         tile_size: int = Settings.tile_size,
         conditions: Mapping[str, Any] | None = None,
         arguments: Mapping[str, Any] | None = None,
+        guide: Guidance = (),
+        way: str | None = None,
+        way_arguments: Mapping[str, Any] | None = None,
     ) -> Diffusion:
         """What makes this model's samples chunk by chunk.
 
@@ -92,6 +101,7 @@ class Model:
         steps = defaults.get("steps") if steps is None else steps
         if solver is None or steps is None:
             raise InputError("names no default sampler", file=self.folder, mend="give a solver and its steps")
+        wanted = [guide] if isinstance(guide, str | Guide | Potential) else list(guide)
         known = defaults.get("arguments", {}) if solver == defaults.get("solver") else {}
         settings = Settings(
             solver=solver,
@@ -102,8 +112,12 @@ class Model:
             precision=precision,
             tile_size=tile_size,
             conditions=dict(conditions or {}),
+            guide=tuple(item for item in wanted if isinstance(item, str)),
+            way=way,
+            way_arguments=dict(way_arguments or {}),
         )
-        return Diffusion(self.system(settings.weights, precision), self.domain, self.record, settings)
+        objects = [item for item in wanted if not isinstance(item, str)]
+        return Diffusion(self.system(settings.weights, precision), self.domain, self.record, settings, objects)
 
     @overload
     def sample(self, num: int, solver: str | None = ..., *, decode: Literal[False], **rest: Any) -> State: ...
@@ -125,6 +139,9 @@ class Model:
         precision: Precision = "32-true",
         tile_size: int = Settings.tile_size,
         conditions: Mapping[str, Any] | None = None,
+        guide: Guidance = (),
+        way: str | None = None,
+        way_arguments: Mapping[str, Any] | None = None,
         **solver_arguments: Any,
     ) -> Samples | State:
         """Generate in this process; with equal settings and threads, the samples of the command `sample`.
@@ -142,6 +159,11 @@ class Model:
             precision: `32-true`, `bf16-mixed` or `64-true`.
             tile_size: rows of one network call.
             conditions: what the user fixes and the domain would draw otherwise (`{"num_nodes": 7}`).
+            guide: what to guide by: names as on the command line (`"atoms.N=0.2:5"`, see `scorefield list
+                potentials`), potentials, or guides.
+            way: how to use names and potentials (`scorefield list ways`); by default by their gradient, those that
+                have none by particles.
+            way_arguments: arguments of the way.
             solver_arguments: further arguments of the solver.
 
         Returns:
@@ -151,7 +173,9 @@ class Model:
             InputError: a setting is unknown or not possible for this run.
         """
         self._check_misplaced(solver_arguments)
-        generator = self.generator(solver, steps, seed, weights, precision, tile_size, conditions, solver_arguments)
+        generator = self.generator(
+            solver, steps, seed, weights, precision, tile_size, conditions, solver_arguments, guide, way, way_arguments
+        )
         parts = _chunks(generator, num, chunk_size, choose_device(device), decode, progress)
         state = join([state for state, _ in parts])
         if not decode:

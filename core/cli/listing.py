@@ -15,6 +15,7 @@ from scorefield.core.runs import Run, local_runs, packaged_runs
 
 if TYPE_CHECKING:
     from scorefield.core.comparison import Comparing
+    from scorefield.core.guidance.potentials import Potential
 
 __all__ = ["COMMAND"]
 
@@ -88,7 +89,32 @@ def _statistics() -> Rows:
 
 
 def _potentials() -> Rows:
-    return []
+    from scorefield.core.guidance.naming import CONDITION, named_potentials
+    from scorefield.core.guidance.registry import PYTHON_POTENTIALS, ways_for
+
+    def told(kind: type[Potential], text: str) -> str:
+        gradient = "differentiable" if kind.differentiable else "no gradient"
+        return f"{gradient}; {', '.join(ways_for(kind)) or 'no way yet'}; {text}"
+
+    for domain, entry in find_domains().items():
+        for name, potential in named_potentials(entry.load()).items():
+            yield f"{domain}/{name}{potential.syntax}", told(potential.kind, potential.description)
+    yield f"core/{CONDITION}", "classifier-free; strengthens the run's own condition, weight 1 leaves it as it is"
+    for kind in PYTHON_POTENTIALS:
+        yield f"core/{kind.__name__}", f"{told(kind, _first_line(kind))} (Python only)"
+
+
+def _first_line(kind: type) -> str:
+    text = (kind.__doc__ or "").partition("\n")[0].rstrip(".")
+    return text[:1].lower() + text[1:]
+
+
+def _ways() -> Rows:
+    from scorefield.core.guidance.registry import WAYS, describe_way
+
+    for name, way in WAYS.items():
+        yield name, f"{way.description}; {way.source}"
+        yield "", f"arguments: {describe_way(name)}"
 
 
 # What can be listed -> its rows, and the line that stands for none.
@@ -98,7 +124,8 @@ _LISTS: dict[str, tuple[Callable[[], Rows], str]] = {
     "runs": (_runs, "no runs here (looked in ./runs) and none packaged"),
     "solvers": (_solvers, "no solvers"),
     "statistics": (_statistics, "no statistics"),
-    "potentials": (_potentials, "this version has no potentials"),
+    "potentials": (_potentials, "no potentials"),
+    "ways": (_ways, "no ways of using potentials"),
 }
 
 COMMAND = Command("list", "show what there is: configs, domains, runs, solvers and more", EXAMPLES, add_arguments, run)

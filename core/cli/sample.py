@@ -22,6 +22,7 @@ examples:
   scorefield sample molecules_small --num 100 --out molecules.smi
   scorefield sample runs/qm9_gdss/001 --num 10000 --out molecules.csv --solver unipc --steps 20 --seed 1
   scorefield sample runs/qm9_gdss/001 --num 10000 --out molecules.smi --devices 2
+  scorefield sample runs/qm9_gdss/001 --num 1000 --out molecules.smi --guide edges=2.2:20 --guide atoms.N=0.2:50
   torchrun --nnodes 2 --nproc-per-node 4 ... -m -- scorefield sample RUN --num 1000000 --out molecules.parquet
 
 An interrupted command goes on where it stopped when it is run again. The bytes of FILE depend neither on
@@ -50,6 +51,12 @@ def _add_sampler(parser: ArgumentParser) -> None:
     )  # fmt: skip
     group.add_argument("--weights", choices=("raw", "ema"), help="trained or averaged weights")
     group.add_argument("--condition", action="append", default=[], metavar="K=V", help="as num_nodes=7; repeatable")
+    group.add_argument(
+        "--guide", action="append", default=[], metavar="NAME[=TARGET][:WEIGHT]",
+        help="what to guide by, see `scorefield list potentials`; weight 1 by default; repeatable",
+    )  # fmt: skip
+    group.add_argument("--way", help="how to, see `scorefield list ways`; by gradients where there are, else particles")
+    group.add_argument("--way-arg", action="append", default=[], metavar="K=V", help="argument of the way; repeatable")
     group.add_argument("--seed", type=int, default=0, help="default 0")
     group.add_argument(
         "--chunk-size", type=int, default=256, help="samples of one random stream (default 256); changes the samples"
@@ -118,6 +125,9 @@ def _generator(args: Namespace) -> Diffusion:
         args.precision,
         conditions=_pairs("--condition", args.condition),
         arguments=arguments,
+        guide=args.guide,
+        way=args.way,
+        way_arguments=_pairs("--way-arg", args.way_arg),
         **tile,
     )
 

@@ -10,12 +10,13 @@ from scorefield.core.arguments import checked, described, parameters
 from scorefield.core.errors import InputError
 from scorefield.core.guidance.gradient import DPS, Gradient
 from scorefield.core.guidance.inpainting import Replacement
-from scorefield.core.guidance.observations import GaussianObservation, Matrix, Observation
+from scorefield.core.guidance.observations import GaussianObservation, Matrix, Observation, QuantileObservation
 from scorefield.core.guidance.potentials import Potential, parts
+from scorefield.core.guidance.properties import Classifier, Expert, Property, Regressor, Reward
 from scorefield.core.guide import Guide
 from scorefield.core.names import unknown
 
-__all__ = ["WAYS", "Way", "default_way", "describe_way", "make_guide", "suit", "ways_for"]
+__all__ = ["PYTHON_POTENTIALS", "WAYS", "Way", "default_way", "describe_way", "make_guide", "suit", "ways_for"]
 
 
 @dataclass(frozen=True)
@@ -42,17 +43,18 @@ class Way:
     observation: bool = False
     exact: bool = False
 
-    def obstacle(self, potential: Potential) -> str | None:
-        """Why this way cannot use a potential that is not a sum, if it cannot."""
+    def obstacle(self, potential: Potential | type[Potential]) -> str | None:
+        """Why this way cannot use a potential (that is not a sum) or a kind of potentials, if it cannot."""
+        kind = potential if isinstance(potential, type) else type(potential)
         if self.gradient and not potential.differentiable:
             return "has no gradient"
         if self.value and not potential.valued:
             return "has no value, only a gradient"
         if not self.state and potential.needs_state:
             return "needs the noised state"
-        if (self.observation or self.exact) and not isinstance(potential, Observation):
+        if (self.observation or self.exact) and not issubclass(kind, Observation):
             return "is no observation"
-        if self.exact and not isinstance(potential, GaussianObservation):
+        if self.exact and not issubclass(kind, GaussianObservation):
             return "does not say what the data are"
         if self.exact and isinstance(potential, Observation) and not isinstance(potential.operator, Matrix | None):
             return "has an operator that is no matrix"
@@ -82,9 +84,16 @@ WAYS: dict[str, Way] = {
 }
 
 
-def ways_for(potential: Potential) -> list[str]:
-    """Names of the ways that can use all parts of a potential."""
-    return [name for name, way in WAYS.items() if all(way.obstacle(part) is None for _, part in parts(potential))]
+PYTHON_POTENTIALS: tuple[type[Potential], ...] = (
+    GaussianObservation, QuantileObservation, Classifier, Regressor, Property, Reward, Expert,
+)  # fmt: skip
+"""Potentials of the core; they take tensors or functions, so that they have no place on the command line."""
+
+
+def ways_for(potential: Potential | type[Potential]) -> list[str]:
+    """Names of the ways that can use all parts of a potential, or this kind of potentials."""
+    pieces = [potential] if isinstance(potential, type) else [part for _, part in parts(potential)]
+    return [name for name, way in WAYS.items() if all(way.obstacle(piece) is None for piece in pieces)]
 
 
 def suit(way: str, potential: Potential) -> None:

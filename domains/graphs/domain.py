@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from scorefield.core.domain import Samples, Tables, Tour
+    from scorefield.core.guidance.naming import PotentialEntry
     from scorefield.core.importing import ImportedModel
     from scorefield.core.runs import Run
     from scorefield.core.state import State
@@ -144,6 +145,12 @@ class GraphDomain:
         from scorefield.domains.graphs.chemistry.decode import decode_tensors
 
         return decode_tensors(state["x"], state["adj"], state.masks["mask"], AtomTable(tuple(tables["atoms"])))
+
+    def potentials(self) -> Mapping[str, PotentialEntry]:
+        """What `sample --guide` takes."""
+        from scorefield.domains.graphs.potentials import POTENTIALS
+
+        return POTENTIALS
 
     def statistics_table(self) -> list[tuple[str, str]]:
         """Names and descriptions of what `compare` computes."""
