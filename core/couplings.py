@@ -169,5 +169,5 @@ def _library() -> Any:
     try:
         import ot
     except ImportError:
-        raise InputError("optimal transport needs POT", mend="install scorefield[ot]") from None
+        raise InputError("optimal transport needs POT", mend='pip install "scorefield[ot]"') from None
     return ot

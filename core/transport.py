@@ -16,7 +16,7 @@ Source: Albergo, Boffi and Vanden-Eijnden 2023 (arXiv 2303.08797), section 2; Kl
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -37,7 +37,8 @@ Method = Literal["euler", "heun", "dopri5"]
 Diffusion = float | Callable[[float], float]
 """eps, or eps(r)."""
 
-Row = dict[Quantity, float]
+Quantities = dict[str, dict[Quantity, Tensor]]
+Rows = dict[str, list[tuple[Quantity, float]]]
 
 
 @dataclass(frozen=True)
@@ -111,66 +112,69 @@ class _FixedGrid:
 
     def __init__(self, system: InterpolantSystem, r: Tensor, amounts: list[float], state: State) -> None:
         self.system, self.amounts = system, amounts
-        self.widths = r.diff().tolist()
-        scores = any(amounts)
-        inside = system.inside(r, scores)
-        weights = system.weights(inside, scores)
-        self._velocity = {name: _rows(parts[0], len(r)) for name, parts in weights.items()}
-        self._score = {name: _rows(parts[1], len(r)) for name, parts in weights.items()} if scores else {}
-        precise = torch.float64 if state.dtype == torch.float64 else torch.float32
-        times = (1 - inside).to(state.device, precise)
+        inside, widths, eps = system.inside(r, any(amounts)), r.diff(), torch.tensor(amounts, dtype=r.dtype)
+        weights = system.weights(inside, any(amounts))
+        self._begin = _table(weights, slice(None, -1), widths, eps)
+        self._end = _table(weights, slice(1, None), widths, eps)
+        self._widths: list[float] = widths.abs().tolist()
+        times = (1 - inside).to(state.device, torch.float64 if state.dtype == torch.float64 else torch.float32)
         self._times = [t.expand(len(state)) for t in times.unbind()]
         self._inside = inside.tolist()
-        self._sums: list[tuple[int, Tensor]] = []
+        self._sums: list[tuple[int, list[Tensor]]] = []
 
     def run(self, state: State, heun: bool, noise: NoiseSource | None) -> Transported:
-        for i in range(len(self.widths)):
-            first = self._increments(state, i, i)
-            moved = state.replace({n: state[n] + v for n, v in first.items()})
+        for i, width in enumerate(self._widths):
+            first = self._predicted(state, i)
+            values = _moved(state.components, first, self._begin[i])
             spread = self.amounts[i] + self.amounts[i + 1] if heun else 2 * self.amounts[i]
             if spread > 0 and noise is not None:
+                scale = math.sqrt(spread * width)
                 draws = self.system.noise(state, noise)
-                scale = math.sqrt(spread * abs(self.widths[i]))
-                moved = moved.replace({n: torch.add(moved[n], z, alpha=scale) for n, z in draws.items()})
+                values = {n: torch.add(v, draws[n], alpha=scale) for n, v in values.items()}
+            state = state.replace(values)
             if heun:
-                second = self._increments(moved, i + 1, i)
-                moved = moved.replace({n: torch.add(moved[n], second[n] - v, alpha=0.5) for n, v in first.items()})
-            state = moved
+                values = _moved(values, self._predicted(state, i + 1), self._end[i], 0.5)
+                state = state.replace(_moved(values, first, self._begin[i], -0.5))
         self._check()
         return Transported(state, len(self._sums) * getattr(self.system.network, "calls", 1))
 
-    def _increments(self, state: State, point: int, step: int) -> Values:
-        """What step `step` would add with the predictions at time `point`."""
-        width, amount = self.widths[step], self.amounts[point]
-        predicted = self.system.quantities(state, self._times[point])
-        values = {}
-        for name, outputs in predicted.items():
-            row = {q: width * w for q, w in self._velocity[name][point].items()}
-            for q, w in self._score[name][point].items() if amount else ():
-                row[q] = row.get(q, 0.0) + amount * abs(width) * w
-            values[name] = _combined(row, outputs)
-        self._sums.append((point, torch.stack([v.sum() for v in values.values()]).sum()))
-        return values
+    def _predicted(self, state: State, point: int) -> Quantities:
+        found = self.system.quantities(state, self._times[point])
+        self._sums.append((point, [value.sum() for outputs in found.values() for value in outputs.values()]))
+        return found
 
     def _check(self) -> None:
-        bad = torch.nonzero(~torch.isfinite(torch.stack([total for _, total in self._sums])))
+        sums = torch.stack([value for _, values in self._sums for value in values])
+        bad = torch.nonzero(~torch.isfinite(sums.reshape(len(self._sums), -1)).all(1))
         if len(bad):
             first = int(bad[0])
             time = self._inside[self._sums[first][0]]
             raise FloatingPointError(f"the network returned NaN or infinity at evaluation {first + 1}, r = {time:g}")
 
 
-def _rows(weights: dict[Quantity, Tensor], count: int) -> list[Row]:
-    columns = {quantity: weight.tolist() for quantity, weight in weights.items()}
-    return [{quantity: column[i] for quantity, column in columns.items()} for i in range(count)]
+def _table(
+    weights: Mapping[str, list[dict[Quantity, Tensor]]], points: slice, widths: Tensor, eps: Tensor
+) -> list[Rows]:
+    """What each step adds of the quantities predicted at its end of `points`, by component."""
+    columns: dict[str, dict[Quantity, list[float]]] = {}
+    for name, (velocity, *score) in weights.items():
+        total = {quantity: widths * weight[points] for quantity, weight in velocity.items()}
+        for quantity, weight in score[0].items() if score else ():
+            langevin = eps[points] * widths.abs() * weight[points]
+            total[quantity] = total[quantity] + langevin if quantity in total else langevin
+        columns[name] = {quantity: value.tolist() for quantity, value in total.items()}
+    return [{n: [(q, c[i]) for q, c in column.items()] for n, column in columns.items()} for i in range(len(widths))]
 
 
-def _combined(row: Row, outputs: dict[Quantity, Tensor]) -> Tensor:
-    (first, scale), *rest = row.items()
-    total = outputs[first] * scale
-    for quantity, weight in rest:
-        total = torch.add(total, outputs[quantity], alpha=weight)
-    return total
+def _moved(values: Values, predicted: Quantities, rows: Rows, share: float = 1.0) -> Values:
+    """The values with a share of a step's rows added."""
+    moved = {}
+    for name, row in rows.items():
+        total = values[name]
+        for quantity, weight in row:
+            total = torch.add(total, predicted[name][quantity], alpha=share * weight)
+        moved[name] = total
+    return moved
 
 
 def _adaptive(system: InterpolantSystem, state: State, start: float, end: float, tolerance: float) -> Transported:
@@ -202,6 +206,6 @@ def _odeint() -> Callable[..., Any]:
     try:
         from torchdiffeq import odeint
     except ImportError:
-        raise InputError("dopri5 needs torchdiffeq", mend="install scorefield[ode], or use method heun") from None
+        raise InputError("dopri5 needs torchdiffeq", mend='pip install "scorefield[ode]", or use method heun') from None
     result: Callable[..., Any] = odeint
     return result
