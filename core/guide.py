@@ -2,6 +2,7 @@
 
 Clamping, guidance, inpainting and particles are guides. A run asks each guide for a copy of its own (`begin`), so that
 one guide serves any number of runs; what it measured on the way (effective sample sizes, say) stays on that copy.
+A guide that replaces rows by copies of others (`Particles`) tells the others so (`select`).
 """
 
 from __future__ import annotations
@@ -71,6 +72,9 @@ class Guide:
     def after(self, carry: Carry, index: int, denoise: Denoiser, noise: NoiseSource) -> Carry:
         """What the run goes on with after step `index`; its state stands at `plan.ends[index]`."""
         return carry
+
+    def select(self, ancestors: Tensor) -> None:
+        """Rows have become copies of the rows `ancestors` `[B]`: take over what is kept for each row."""
 
 
 class Guides:

@@ -96,6 +96,11 @@ class Replacement(Guide):
                     carry = self._plan.step(again, carry, denoise, noise)
         return carry
 
+    def select(self, ancestors: Tensor) -> None:
+        """See `Guide.select`."""
+        for piece in self._pieces:
+            piece.select(ancestors)
+
     def _renoised(self, state: State, index: int, denoise: Denoiser, noise: NoiseSource) -> State:
         """Back to where the last `jump` steps began."""
         draws = denoise.system.noise(state, noise)
@@ -154,6 +159,11 @@ class _Piece:
         alpha, sigma = self.scales[index]
         target = alpha * self._value(state) + sigma * self._measured(draw)
         return state.replace({self.name: self._inserted(state, target)})
+
+    def select(self, ancestors: Tensor) -> None:
+        """Take over draw and origin from other rows."""
+        self.draw = None if self.draw is None else self.draw[ancestors]
+        self.origin = None if self.origin is None else self.origin[ancestors]
 
     def ended(self, state: State) -> State:
         """The state with its observed part equal to y."""
