@@ -53,12 +53,15 @@ class GaussianBridge(Network):
     ) -> None:
         super().__init__()
         self.interpolant, self.predicts = interpolant, tuple(predicts)
-        self.means = [m.double() for m in (source[0], target[0])]
-        size = len(self.means[0])
-        cross = torch.zeros(size, size) if cross is None else cross
-        self.covariances = [c.double() for c in (source[1], target[1], cross)]
-        if len(self.means[1]) != size or any(c.shape != (size, size) for c in self.covariances):
+        size = len(source[0])
+        means = [source[0], target[0]]
+        covariances = [source[1], target[1], torch.zeros(size, size) if cross is None else cross]
+        if any(m.shape != (size,) for m in means) or any(c.shape != (size, size) for c in covariances):
             raise InputError("means and covariances do not fit", mend="give means [D] and covariances [D, D]")
+        self.means: Tensor
+        self.covariances: Tensor
+        self.register_buffer("means", torch.stack([m.double() for m in means]))
+        self.register_buffer("covariances", torch.stack([c.double() for c in covariances]))
 
     def moments(self, r: Tensor) -> Gaussian:
         """Mean `[B, D]` and covariance `[B, D, D]` of x_r at times `[B]`."""
@@ -69,9 +72,9 @@ class GaussianBridge(Network):
         """Mean, covariance, and Cov(I', x_r)."""
         a, b, a_slope, b_slope = (v[:, None, None] for v in (at.source, at.target, at.source_slope, at.target_slope))
         first, last, cross = self.covariances
-        begin, end = (m[:, None] for m in self.means)
+        begin, end = self.means[:, :, None]
         mean = at.point(begin, end, torch.zeros_like(begin)).T
-        noise = at.gamma.square()[:, None, None] * torch.eye(len(first), dtype=torch.float64)
+        noise = at.gamma.square()[:, None, None] * torch.eye(len(first)).to(first)
         covariance = a**2 * first + b**2 * last + a * b * (cross + cross.T) + noise
         slope = a * a_slope * first + b * b_slope * last + a_slope * b * cross + a * b_slope * cross.T
         return mean, covariance, slope
@@ -81,7 +84,7 @@ class GaussianBridge(Network):
         x = state["x"]
         at = self.interpolant.coefficients((1 - t.double()).clamp(0, 1))
         mean, covariance, slope = self._moments(at)
-        mean_slope = at.path_slope(*(m[:, None] for m in self.means)).T
+        mean_slope = at.path_slope(*self.means[:, :, None]).T
         solved = torch.linalg.solve(covariance, (x.double() - mean)[..., None])[..., 0]
         path_velocity = mean_slope + (slope @ solved[..., None])[..., 0]
         values: dict[Quantity, Tensor] = {
