@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, DistributedSampler
 
 from scorefield.core.errors import InputError
 
-__all__ = ["Batch", "BatchDataset", "EpochSampler", "batch_loader"]
+__all__ = ["Batch", "BatchDataset", "DrawSampler", "EpochSampler", "batch_loader"]
 
 Batch = dict[str, Tensor]
 
@@ -55,12 +55,42 @@ class EpochSampler(DistributedSampler[int]):
         return iter(np.resize(order, self.total_size)[self.rank :: self.num_replicas].tolist())
 
 
+class DrawSampler(DistributedSampler[int]):
+    """Batches that are drawn anew at every step, without replacement within a batch, as PaD-TS was trained.
+
+    There are no passes over the data; an epoch is as many batches as would make one. Draws come from (seed, epoch)
+    alone, and are shared out as those of `EpochSampler`.
+
+    Args:
+        dataset: what is sampled.
+        batch_size: samples in a batch, over all processes together; at most those of the data set.
+        seed: seed of the draws.
+        num_replicas: number of processes.
+        rank: this process.
+    """
+
+    def __init__(
+        self, dataset: BatchDataset, batch_size: int, seed: int = 0, num_replicas: int = 1, rank: int = 0
+    ) -> None:
+        super().__init__(dataset, num_replicas=num_replicas, rank=rank, seed=seed)  # type: ignore[arg-type]
+        self.batch_size = batch_size
+        self.total_size = len(dataset) // batch_size * batch_size
+        self.num_samples = self.total_size // num_replicas
+
+    def __iter__(self) -> Iterator[int]:
+        source = np.random.Generator(np.random.Philox(np.random.SeedSequence([self.seed, self.epoch])))
+        rows = len(self.dataset)  # type: ignore[arg-type]
+        for _ in range(self.total_size // self.batch_size):
+            yield from source.choice(rows, self.batch_size, replace=False)[self.rank :: self.num_replicas].tolist()
+
+
 def batch_loader(
     dataset: BatchDataset,
     batch_size: int,
     *,
     shuffle: bool,
     seed: int,
+    draws: bool = False,
     num_workers: int = 0,
     world_size: int = 1,
     rank: int = 0,
@@ -72,6 +102,7 @@ def batch_loader(
         batch_size: samples in a batch, over all processes together.
         shuffle: a new order in every epoch.
         seed: seed of the order.
+        draws: each batch is drawn on its own (`DrawSampler`), in place of passes over the data.
         num_workers: loading processes; 0 loads in this one.
         world_size: number of training processes.
         rank: this training process.
@@ -86,10 +117,15 @@ def batch_loader(
             f"a batch of {batch_size} cannot be shared out over {world_size} processes",
             mend="choose data.batch_size as a multiple of the number of devices",
         )
+    sampler: DistributedSampler[int] = (
+        DrawSampler(dataset, batch_size, seed, world_size, rank)
+        if draws
+        else EpochSampler(dataset, seed, shuffle, world_size, rank)
+    )
     return DataLoader(
         dataset,  # type: ignore[arg-type]
         batch_size=batch_size // world_size,
-        sampler=EpochSampler(dataset, seed, shuffle, world_size, rank),
+        sampler=sampler,
         num_workers=num_workers,
         collate_fn=_as_it_is,
         persistent_workers=num_workers > 0,

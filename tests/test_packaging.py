@@ -180,7 +180,8 @@ def test_every_requirement_is_pinned_to_a_version_that_it_allows(wanted):
 
 def test_every_imported_package_is_required():
     """A plain install has what the code imports, save what an extra of the user's choice brings."""
-    required = {canonicalize_name(wanted.name) for wanted in requirements("chem-metrics", "ode", "ot")} | {"scorefield"}
+    required = {canonicalize_name(wanted.name) for wanted in requirements("chem-metrics", "mujoco", "ode", "ot")}
+    required.add("scorefield")
     owners = packages_distributions()
     missing = {}
     for path in (path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")):
@@ -188,7 +189,7 @@ def test_every_imported_package_is_required():
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module] if isinstance(node, ast.ImportFrom) and node.module and not node.level else []
             for top in {name.partition(".")[0] for name in names} - sys.stdlib_module_names:
-                if not required & {canonicalize_name(owner) for owner in owners.get(top, [])}:
+                if not required & {canonicalize_name(owner) for owner in owners.get(top, [top])}:
                     missing.setdefault(top, path.name)
     assert not missing
 

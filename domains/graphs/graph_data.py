@@ -16,10 +16,10 @@ from lightning.pytorch.utilities import rank_zero_info
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
+from scorefield.core.downloads import file_digest
 from scorefield.core.errors import InputError
 from scorefield.core.loading import Batch, batch_loader
 from scorefield.domains.graphs.batches import StateDataset, one_hot
-from scorefield.domains.graphs.chemistry.cache import file_digest
 from scorefield.domains.graphs.graph_samples import Graphs
 from scorefield.domains.graphs.packed import PackedGraphs
 from scorefield.domains.graphs.splits import split_digest

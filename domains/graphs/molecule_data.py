@@ -17,11 +17,12 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
+from scorefield.core.downloads import file_digest
 from scorefield.core.errors import InputError
 from scorefield.core.loading import Batch, batch_loader
 from scorefield.domains.graphs.batches import StateDataset, one_hot
 from scorefield.domains.graphs.chemistry.atoms import AtomTable, apply_table
-from scorefield.domains.graphs.chemistry.cache import EncodedFile, file_digest
+from scorefield.domains.graphs.chemistry.cache import EncodedFile
 from scorefield.domains.graphs.chemistry.files import encode_file
 from scorefield.domains.graphs.packed import PackedGraphs
 from scorefield.domains.graphs.sources import MoleculeSource, rows_digest

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
-import urllib.error
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-from tqdm import tqdm
-
+from scorefield.core.downloads import cache_folder, download
 from scorefield.core.errors import InputError
 from scorefield.core.files import atomic
-from scorefield.domains.graphs.chemistry.cache import cache_folder
 from scorefield.domains.graphs.formats import read_table
 
-__all__ = ["QM9", "ZINC250K", "MoleculeSource", "download", "rows_digest"]
+__all__ = ["QM9", "ZINC250K", "MoleculeSource", "rows_digest"]
 
 
 @dataclass(frozen=True)
@@ -74,25 +69,6 @@ class MoleculeSource:
 def rows_digest(smiles: list[str]) -> str:
     """SHA-256 of the SMILES in their order, whatever file they stand in."""
     return hashlib.sha256("\n".join(smiles).encode()).hexdigest()
-
-
-def download(url: str, target: Path, name: str) -> None:
-    """Download a file, with a progress bar.
-
-    Raises:
-        InputError: it cannot be had, or arrives incomplete.
-    """
-    mend = f"download {name} elsewhere and give the file with --data.path"
-    try:
-        with urllib.request.urlopen(url, timeout=60) as response, target.open("wb") as stream:
-            length = int(response.headers.get("Content-Length") or 0)
-            with tqdm.wrapattr(response, "read", total=length or None, desc=f"downloading {name}") as source:
-                shutil.copyfileobj(source, stream)
-    except (urllib.error.URLError, OSError, ValueError) as error:
-        reason = getattr(error, "reason", None) or error
-        raise InputError(f"{name} cannot be downloaded from {url} ({reason})", mend=mend) from error
-    if length and target.stat().st_size != length:
-        raise InputError(f"{name} from {url} arrived incomplete", mend=mend)
 
 
 QM9 = MoleculeSource(

@@ -1,7 +1,5 @@
 """Multivariate time series."""
 
-
-class SeriesDomain: ...
-
+from scorefield.domains.series.domain import SeriesDomain
 
 __all__ = ["SeriesDomain"]

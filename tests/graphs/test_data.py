@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from jsonargparse import ArgumentParser
 from lightning.pytorch import LightningModule, Trainer
 
+from scorefield.core.downloads import cache_folder
 from scorefield.core.errors import InputError
 from scorefield.core.loading import EpochSampler, batch_loader
 from scorefield.core.states_check import check_states
@@ -179,7 +180,7 @@ def test_cache_that_cannot_be_written(
     with caplog.at_level(logging.WARNING):
         assert len(ready(smiles_file).train_references()) == 36
     assert "not kept" in caplog.text
-    assert cache.cache_folder() == tmp_path / "file"
+    assert cache_folder() == tmp_path / "file"
 
 
 def test_exported_arrays(smiles_file: str) -> None:

@@ -10,21 +10,20 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scorefield.core.downloads import cache_folder
 from scorefield.core.errors import InputError
 from scorefield.core.files import atomic
 from scorefield.domains.graphs.packed import PackedGraphs
 
-__all__ = ["EncodedFile", "cache_folder", "cache_key", "file_digest", "load_encoded", "store_encoded"]
+__all__ = ["EncodedFile", "cache_key", "load_encoded", "store_encoded"]
 
 VERSION = 1
 """Raised whenever the encoding or the layout of the file changes."""
@@ -45,26 +44,6 @@ class EncodedFile:
     packed: PackedGraphs
     smiles: list[str]
     rows: NDArray[np.int64]
-
-
-def cache_folder() -> Path:
-    """`$SCOREFIELD_CACHE`, or `~/.cache/scorefield`."""
-    return Path(os.environ.get("SCOREFIELD_CACHE") or Path.home() / ".cache" / "scorefield")
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file's bytes.
-
-    Raises:
-        InputError: the file is missing or cannot be read.
-    """
-    try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except FileNotFoundError as error:
-        raise InputError("there is no such file", file=path) from error
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror or error})", file=path) from error
 
 
 def cache_key(digest: str, options: Mapping[str, Any]) -> str:

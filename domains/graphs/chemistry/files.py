@@ -6,13 +6,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
-from scorefield.domains.graphs.chemistry.cache import (
-    EncodedFile,
-    cache_key,
-    file_digest,
-    load_encoded,
-    store_encoded,
-)
+from scorefield.core.downloads import file_digest
+from scorefield.domains.graphs.chemistry.cache import EncodedFile, cache_key, load_encoded, store_encoded
 from scorefield.domains.graphs.formats import read_table, suffix
 
 __all__ = ["encode_file"]

@@ -83,7 +83,7 @@ def compare_molecules(
         names: what the two are called in tables.
         seed: seed of all resampling.
         resampling: how much to resample.
-        only: names of the statistics wanted; all by default.
+        only: names of the statistics wanted; all by default, and for `all`.
         figures: draw the figures of a report.
         progress: show progress bars.
 
@@ -118,9 +118,9 @@ def _population(part: Molecules | Sequence[str] | MoleculePopulation, progress: 
 def _chosen(only: Sequence[str] | None) -> list[Statistic[MoleculePopulation] | Score[MoleculePopulation]]:
     known = {entry.name: entry for entry in STATISTICS}
     for name in only or ():
-        if name not in known:
+        if name not in (*known, "all"):
             raise InputError(f"unknown statistic {name!r}", mend=f"known: {', '.join(known)}")
-    return [entry for entry in STATISTICS if only is None or entry.name in only]
+    return [entry for entry in STATISTICS if only is None or "all" in only or entry.name in only]
 
 
 def _rows(

@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from lightning.pytorch import LightningDataModule
-
-from scorefield.core.checkpoints import instantiate
+from scorefield.core.columns import column_names
 from scorefield.core.errors import InputError
+from scorefield.core.references import open_data
 from scorefield.core.runs import Run
 from scorefield.domains.graphs.formats import SUFFIXES, suffix
 from scorefield.domains.graphs.molecules import FLAGS, Molecules
@@ -18,12 +16,11 @@ from scorefield.domains.graphs.statistics.population import MoleculePopulation
 
 __all__ = ["population", "read_population", "recognises", "reference"]
 
-_INSTEAD = "give the test file in place of the run, and the training set with --train FILE"
-
 
 def recognises(path: Path) -> bool:
-    """Whether a file with this name holds molecules."""
-    return suffix(path) in SUFFIXES
+    """Whether a file with this name holds molecules; tables have a column of that name."""
+    names = column_names(path)
+    return suffix(path) in SUFFIXES and (names is None or "smiles" in map(str.lower, names))
 
 
 def read_population(path: Path, *, progress: bool = False) -> MoleculePopulation:
@@ -71,26 +68,5 @@ def reference(run: Run) -> tuple[MoleculePopulation, MoleculePopulation]:
     tables = run.model["tables"]
     if isinstance(tables, dict) and tables.get("kind", "molecules") != "molecules":
         raise InputError("a run of generic graphs: compare knows molecules only in this version", file=run.folder)
-    data = run.model.get("data")
-    if not isinstance(data, dict) or "class_path" not in data:
-        raise InputError("does not say which data it was trained on", file=run.model_file, mend=_INSTEAD)
-    module: Any = instantiate({key: data[key] for key in ("class_path", "init_args") if key in data}, run.model_file)
-    compared = all(hasattr(module, name) for name in ("test_references", "train_references"))
-    if not (isinstance(module, LightningDataModule) and compared):
-        what = f"{type(module).__name__} holds no molecules to compare with"
-        raise InputError(what, file=run.model_file, place="data", mend=_INSTEAD)
-    try:
-        module.setup("fit")
-    except InputError as error:
-        raise InputError(error.problem, file=run.model_file, place="data", mend=_INSTEAD) from error
-    _check_unchanged(data.get("provenance"), module, run)
-    test, train = (getattr(module, name) for name in ("test_references", "train_references"))
-    return MoleculePopulation(test()), MoleculePopulation(train())
-
-
-def _check_unchanged(stored: Any, module: Any, run: Run) -> None:
-    """What the run says of its data must hold for what was opened; older runs say nothing of the rows."""
-    for key in ("sha256", "test", "test_rows"):
-        if isinstance(stored, dict) and key in stored and stored[key] != module.provenance.get(key):
-            what = f"the data have changed since training ({key} was {stored[key]}, is {module.provenance.get(key)})"
-            raise InputError(what, file=module.provenance.get("file", run.model_file), mend=_INSTEAD)
+    module = open_data(run, "molecules")
+    return MoleculePopulation(module.test_references()), MoleculePopulation(module.train_references())

@@ -4,9 +4,9 @@ For a window x [B, L, D] at diffusion index i (a whole number, never rescaled)
 
     output = head_t(Decoder_t(Encoder_t(embed_t(x)), i)) + head_f(Decoder_f(Encoder_f(embed_f(x^T)), i))^T.
 
-A decoder of blocks y_k = Block_k(u_{k-1}, c) goes on with u_k = y_k + u_{k-1} and returns the sum of all y_k. Its blocks
-shift, scale and gate by the embedding c of the index; layer norms carry no weights of their own. Parameters have the
-names of the published code, so that its weights load as they are.
+A decoder of blocks y_k = Block_k(u_{k-1}, c) goes on with u_k = y_k + u_{k-1} and returns the sum of all y_k. Its
+blocks shift, scale and gate by the embedding c of the index; layer norms carry no weights of their own. Parameters
+have the names of the published code, so that its weights load as they are.
 
 Source: Li et al. 2025 (arXiv 2501.00910).
 """
@@ -211,7 +211,7 @@ class PaDTSNetwork(Network):
             return {}
         x, share = state["x"], 1 - self.dropout
         return {
-            name: streams.keep(x.new_empty(0).expand(len(x), tokens, self.width), share)
+            name: streams.keep(x.new_empty(()).expand(len(x), tokens, self.width), share)
             for name, tokens in (("keep_time", self.length), ("keep_feature", self.features))
         }
 

@@ -1,0 +1,309 @@
+"""Series as they stand in files: rows of numbers, cut into separate series.
+
+`.csv`, `.tsv` (each also with `.gz` behind it) and `.parquet` hold columns; `.npz` an array `[n, L, D]` of n series, or
+`[L, D]` of one; a folder holds a file for each series. A table is wide, one long series, or long: several series, told
+apart by a column (`sample`, with `step` for the order, in the files of this project).
+"""
+
+from __future__ import annotations
+
+import warnings
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from scorefield.core.errors import InputError
+from scorefield.core.names import unknown
+
+__all__ = ["LABEL", "SAMPLE", "STEP", "SUFFIXES", "Layout", "SeriesTable", "read_table", "suffix"]
+
+SAMPLE, STEP, LABEL = "sample", "step", "label"
+"""Columns of long tables that are no features."""
+SUFFIXES = (".npz", ".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
+"""Known formats."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How to read a file.
+
+    Args:
+        group: the column that tells series apart; by default `sample`, where `step` is there too.
+        label: the column with the class of each series; by default `label` of a long table.
+        time: a column with dates or times; rows are taken as they stand, and it is left out.
+        columns: the features, in this order; by default all other columns.
+        header: False where the first line holds numbers already; features are then named x0, x1, ...
+        array: the array of an `.npz`; by default `x`, or the only one of two or three axes.
+    """
+
+    group: str | None = None
+    label: str | None = None
+    time: str | None = None
+    columns: tuple[str, ...] | None = None
+    header: bool = True
+    array: str | None = None
+
+
+@dataclass(frozen=True)
+class SeriesTable:
+    """Series one after the other.
+
+    Args:
+        values: finite numbers, `(rows, D)`.
+        columns: names of the D features.
+        bounds: series k holds the rows `bounds[k]` to `bounds[k + 1]`, int64 `(series + 1,)`.
+        names: what the file calls each series.
+        labels: class of each series, or None.
+    """
+
+    values: NDArray[np.float64]
+    columns: tuple[str, ...]
+    bounds: NDArray[np.int64]
+    names: tuple[str, ...] = ("",)
+    labels: tuple[str, ...] | None = None
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Steps of each series, `(series,)`."""
+        return np.diff(self.bounds)
+
+
+def suffix(path: Path) -> str:
+    """The suffix in lower case, with that before `.gz`."""
+    parts = [part.lower() for part in path.suffixes[-2:]]
+    return "".join(parts) if parts[-1:] == [".gz"] else "".join(parts[-1:])
+
+
+def read_table(path: str | Path, layout: Layout | None = None) -> SeriesTable:
+    """Read a file, or a folder of files with one series each.
+
+    Raises:
+        InputError: a missing, empty or malformed file, an unknown suffix or column, or a cell that is no finite number;
+            it names file, row and column.
+    """
+    path, layout = Path(path), Layout() if layout is None else layout
+    if path.is_dir():
+        return _read_folder(path, layout)
+    kind = suffix(path)
+    if kind not in SUFFIXES:
+        what = f"{kind or 'no suffix'} is no format of series"
+        raise InputError(what, file=path, mend=f"known are {' '.join(SUFFIXES)}")
+    if not path.is_file():
+        raise InputError("there is no such file", file=path)
+    return _read_arrays(path, layout) if kind == ".npz" else _read_frame(path, kind, layout)
+
+
+def _read_folder(folder: Path, layout: Layout) -> SeriesTable:
+    """One series after the other, in the order of the files' names."""
+    files = sorted(file for file in folder.iterdir() if suffix(file) in SUFFIXES and not file.name.startswith("."))
+    if not files:
+        raise InputError("holds no file of series", file=folder, mend=f"known are {' '.join(SUFFIXES)}")
+    tables = [read_table(file, layout) for file in files]
+    first = tables[0]
+    for file, table in zip(files, tables, strict=True):
+        if set(table.columns) != set(first.columns):
+            strange = sorted(set(table.columns) ^ set(first.columns))[0]
+            here = "is only here" if strange in table.columns else "is missing"
+            raise InputError(f"{here}, unlike in {files[0].name}", file=file, place=f"column {strange!r}")
+    values = [table.values[:, [table.columns.index(name) for name in first.columns]] for table in tables]
+    lengths = np.concatenate([table.lengths for table in tables])
+    names = [f"{file.name} {name}".rstrip() for file, table in zip(files, tables, strict=True) for name in table.names]
+    labels = [label for table in tables for label in table.labels or ()]
+    return SeriesTable(
+        np.concatenate(values), first.columns, _bounds(lengths), tuple(names),
+        tuple(labels) if len(labels) == len(names) else None,
+    )  # fmt: skip
+
+
+def _bounds(lengths: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+
+
+def _read_frame(path: Path, kind: str, layout: Layout) -> SeriesTable:
+    frame = _frame(path, kind, layout)
+    if not len(frame):
+        raise InputError("holds no row", file=path)
+    _check_header(frame, path, kind, layout.header)
+    long = {SAMPLE, STEP} <= set(frame.columns)
+    group = layout.group or (SAMPLE if long else None)
+    label = layout.label or (LABEL if long and LABEL in frame.columns else None)
+    for name in (group, label, layout.time, *(layout.columns or ())):
+        if name is not None and name not in frame.columns:
+            raise unknown("column", name, list(frame.columns), file=path)
+    apart = {group, label, layout.time, STEP if long else None}
+    columns = layout.columns or tuple(name for name in frame.columns if name not in apart)
+    if not columns:
+        raise InputError("holds no column of numbers", file=path)
+    values = np.stack([_numbers(frame[name], name, path, kind) for name in columns], 1)
+    if group is None:
+        return SeriesTable(values, columns, _bounds([len(values)]))
+    return _grouped(values, columns, frame, group, label, path, kind)
+
+
+def _frame(path: Path, kind: str, layout: Layout) -> pd.DataFrame:
+    texts = [name for name in (SAMPLE, LABEL, layout.group, layout.label, layout.time) if name is not None]
+    try:
+        if kind == ".parquet":
+            return pd.read_parquet(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # else cells beyond the header are dropped
+            frame = pd.read_csv(
+                path, sep="\t" if ".tsv" in kind else ",", header=0 if layout.header else None,
+                dtype=dict.fromkeys(texts, str), keep_default_na=False, skipinitialspace=True, index_col=False,
+                float_precision="round_trip", low_memory=False, encoding="utf-8-sig",
+            )  # fmt: skip
+    except pd.errors.EmptyDataError:
+        raise InputError("is empty", file=path) from None
+    except pd.errors.ParserWarning:
+        what = "rows hold more cells than the header"
+        raise InputError(what, file=path, place="row 1", mend="name every column") from None
+    except Exception as error:  # whatever the reader stumbles over, the file is not such a table
+        what = f"cannot be read ({str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__})"
+        raise InputError(what, file=path) from error
+    if not layout.header:
+        frame.columns = [f"x{i}" for i in range(frame.shape[1])]
+    return frame
+
+
+def _check_header(frame: pd.DataFrame, path: Path, kind: str, header: bool) -> None:
+    names = [str(name) for name in frame.columns]
+    frame.columns = names
+    if kind != ".parquet" and header and all(_is_number(name) for name in names):
+        what = "the first line holds only numbers, the header is missing"
+        raise InputError(what, file=path, place="row 1", mend="add the columns' names, or give --data.header=false")
+    twice = [name for i, name in enumerate(names) if name in names[:i] or not name]
+    if twice:
+        what = "two columns have this name" if twice[0] else "a column has no name"
+        raise InputError(what, file=path, place=f"column {twice[0]!r}")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _place(row: int, column: str, kind: str) -> str:
+    """Rows count from 1 below the header; the line of a text file is one more."""
+    return f"row {row + 1}, column {column!r}" if kind == ".parquet" else f"row {row + 1} (line {row + 2}), {column!r}"
+
+
+def _numbers(cells: pd.Series, name: str, path: Path, kind: str) -> NDArray[np.float64]:
+    try:
+        values = cells.to_numpy(dtype=np.float64, na_value=np.nan)
+    except (TypeError, ValueError):
+        values = pd.to_numeric(cells, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    wrong = np.flatnonzero(~np.isfinite(values))
+    if len(wrong):
+        row = int(wrong[0])
+        cell = cells.iloc[row]
+        empty = cell is None or cell is pd.NA or cell == "" or (isinstance(cell, float) and np.isnan(cell))
+        what = "the cell is empty" if empty else f"{str(cell)!r} is not a finite number"
+        every = len(wrong) == len(values)
+        mend = f"leave the column out: --data.time={name}" if every else "fill or remove such rows"
+        raise InputError(what, file=path, place=_place(row, name, kind), mend=mend)
+    return np.asarray(values, dtype=np.float64)
+
+
+def _grouped(
+    values: NDArray[np.float64],
+    columns: tuple[str, ...],
+    frame: pd.DataFrame,
+    group: str,
+    label: str | None,
+    path: Path,
+    kind: str,
+) -> SeriesTable:
+    """Rows sorted by the first appearance of their series; `step`, where there is one, must count up within."""
+    codes, names = pd.factorize(frame[group])
+    if (codes < 0).any():
+        place = _place(int(np.flatnonzero(codes < 0)[0]), group, kind)
+        raise InputError("the cell is empty", file=path, place=place)
+    order = np.argsort(codes, kind="stable")
+    if STEP in frame.columns and STEP not in columns:
+        steps = _numbers(frame[STEP], STEP, path, kind)
+        order = np.lexsort((steps, codes))
+        again = np.flatnonzero((np.diff(steps[order]) == 0) & (np.diff(codes[order]) == 0))
+        if len(again):
+            row = int(order[again[0] + 1])
+            raise InputError("this step comes twice in its series", file=path, place=_place(row, STEP, kind))
+    bounds = _bounds(np.bincount(codes, minlength=len(names)))
+    labels = None
+    if label is not None:
+        texts = frame[label].astype(str).to_numpy()[order]
+        labels = tuple(texts[bounds[:-1]])
+        mixed = np.flatnonzero(texts != np.repeat(labels, np.diff(bounds)))
+        if len(mixed):
+            place = _place(int(order[mixed[0]]), label, kind)
+            raise InputError("a series has two labels", file=path, place=place)
+    return SeriesTable(values[order], columns, bounds, tuple(str(name) for name in names), labels)
+
+
+def _read_arrays(path: Path, layout: Layout) -> SeriesTable:
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored}
+    except (OSError, ValueError, EOFError, TypeError, KeyError, zipfile.BadZipFile) as error:
+        what = f"is no archive of plain arrays ({type(error).__name__})"
+        raise InputError(what, file=path) from error
+    name = _chosen(arrays, layout.array, path)
+    value = arrays[name]
+    if value.ndim not in (2, 3) or value.dtype.kind not in "biuf" or not value.size:
+        what = f"{value.dtype} of shape {value.shape}"
+        raise InputError(what, file=path, place=name, mend="give numbers [series, steps, features]")
+    series = value.astype(np.float64).reshape(-1, *value.shape[-2:])
+    columns = _columns(arrays, layout, series.shape[2], path)
+    lengths = _stripped(series)
+    for number, (steps, length) in enumerate(zip(series, lengths, strict=True)):
+        wrong = np.argwhere(~np.isfinite(steps[:length]))
+        if len(wrong):
+            row, column = wrong[0]
+            place = f"{name}, series {number}, row {row + 1}, {columns[column]!r}"
+            raise InputError(f"{steps[row, column]} is not a finite number", file=path, place=place)
+    labels = arrays.get("labels")
+    if labels is not None and labels.shape != (len(series),):
+        raise InputError(f"has shape {labels.shape} for {len(series)} series", file=path, place="labels")
+    kept = np.arange(series.shape[1]) < lengths[:, None]
+    names = ("",) if len(series) == 1 else tuple(map(str, range(len(series))))
+    return SeriesTable(
+        series[kept], columns, _bounds(lengths), names,
+        None if labels is None else tuple(str(label) for label in labels.tolist()),
+    )  # fmt: skip
+
+
+def _stripped(series: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Steps of each series without rows of NaN at its end, with which tslearn fills shorter ones up."""
+    there = ~np.isnan(series).all(2)
+    last = there.shape[1] - np.argmax(there[:, ::-1], axis=1)
+    return np.where(there.any(1), last, there.shape[1]).astype(np.int64)
+
+
+def _chosen(arrays: dict[str, NDArray[Any]], wanted: str | None, path: Path) -> str:
+    if wanted is not None:
+        if wanted not in arrays:
+            raise unknown("array", wanted, arrays, file=path)
+        return wanted
+    fitting = [n for n, a in arrays.items() if a.ndim in (2, 3) and a.dtype.kind in "biuf"]
+    if "x" in arrays or len(fitting) == 1:
+        return "x" if "x" in arrays else fitting[0]
+    what = f"could be any of {', '.join(fitting)}" if fitting else "holds no array of series"
+    raise InputError(what, file=path, mend="name it with --data.array, or call it x")
+
+
+def _columns(arrays: dict[str, NDArray[Any]], layout: Layout, features: int, path: Path) -> tuple[str, ...]:
+    """Names of the features: told, stored, or x0, x1, ..."""
+    stored = arrays.get("columns")
+    names = layout.columns or (tuple(map(str, stored.tolist())) if stored is not None else None)
+    names = tuple(f"x{i}" for i in range(features)) if names is None else names
+    if len(names) != features or len(set(names)) != features:
+        what = f"{len(set(names))} different names for {features} features"
+        raise InputError(what, file=path, place="columns")
+    return names
