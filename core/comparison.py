@@ -54,10 +54,11 @@ class Comparing(Protocol):
         names: tuple[str, str] = ("real", "generated"),
         seed: int = 0,
         resampling: Resampling | None = None,
+        only: Sequence[str] | None = None,
         figures: bool = True,
         progress: bool = False,
     ) -> Comparison:
-        """The statistics of two populations."""
+        """The statistics of two populations: those named in `only` (`all`: each one), by default what takes no long."""
         ...
 
     def statistics_table(self) -> list[tuple[str, str]]:
@@ -75,7 +76,7 @@ def compare(
         generated: a file, samples or a list.
         train: likewise, what the model was trained on, for novelty.
         domain: name of the domain; by default that of the run or of the files.
-        options: `seed`, `resampling`, `figures`, `progress` (see `Comparing.compare`).
+        options: `seed`, `resampling`, `only`, `figures`, `progress` (see `Comparing.compare`).
 
     Raises:
         InputError: a file or run cannot be read, or the domain is unknown or not clear.

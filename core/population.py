@@ -197,9 +197,9 @@ def _characteristic(values: Tensor, expansion: CosineExpansion) -> tuple[Tensor,
 def population_mmd(real: Tensor, generated: Tensor, expansion: CosineExpansion) -> Tensor:
     """Squared maximum mean discrepancy of each column, `[K]`, of `[N, K]` against `[M, K]`, by the cosine series."""
     weights = torch.tensor(expansion.table, dtype=real.dtype, device=real.device)
-    cosines, sines = zip(*(_characteristic(part, expansion) for part in (real, generated)), strict=True)
-    apart = (cosines[0] - cosines[1]).square() + (sines[0] - sines[1]).square()
-    return (weights * apart).sum((1, 2))
+    cosines_real, sines_real = _characteristic(real, expansion)
+    cosines, sines = _characteristic(generated, expansion)
+    return (weights * ((cosines - cosines_real).square() + (sines - sines_real).square())).sum((1, 2))
 
 
 def brute_force_mmd(

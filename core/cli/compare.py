@@ -23,6 +23,11 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("generated", metavar="GENERATED", nargs="+", help="one or several files")
     parser.add_argument("--train", metavar="FILE", help="what the model was trained on, for novelty")
     parser.add_argument("--domain", metavar="NAME", help="by default that of the run or of the files")
+    parser.add_argument(
+        "--statistics",
+        metavar="NAMES",
+        help="only these, with commas between them (`scorefield list statistics`); all: the long ones too",
+    )
     parser.add_argument("--report", metavar="FILE", help="write an HTML report")
     parser.add_argument("--json", metavar="FILE", help="write the statistics as JSON (a list for several files)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all resampling (default 0)")
@@ -41,6 +46,7 @@ def run(args: Namespace) -> int:
     from scorefield.core.statistics.table import write_json
     from scorefield.core.statistics.uncertainty import Resampling
 
+    wanted = {} if args.statistics is None else {"only": _names(args.statistics)}
     comparisons = compare_many(
         args.real,
         args.generated,
@@ -50,6 +56,7 @@ def run(args: Namespace) -> int:
         resampling=Resampling(permutations=args.permutations),
         figures=args.report is not None,
         progress=sys.stderr.isatty(),
+        **wanted,
     )
     print("\n\n".join(str(comparison) for comparison in comparisons))
     if args.json is not None:
@@ -59,6 +66,13 @@ def run(args: Namespace) -> int:
 
         write_report(comparisons, args.report)
     return 0
+
+
+def _names(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",")]
+    if not all(names):
+        raise InputError(f"{text!r} names no statistic", place="--statistics", mend="write names with commas between")
+    return names
 
 
 def _check_places(args: Namespace) -> None:

@@ -17,7 +17,7 @@ from scipy.stats import gaussian_kde
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["GENERATED_COLOUR", "REAL_COLOUR", "Distribution", "distributions_svg", "svg_text"]
+__all__ = ["GENERATED_COLOUR", "REAL_COLOUR", "Distribution", "distributions_svg", "png_bytes", "svg_text"]
 
 REAL_COLOUR = "#5b6770"
 GENERATED_COLOUR = "#c2571a"
@@ -45,6 +45,13 @@ def svg_text(canvas: Canvas) -> str:
     buffer = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": "scorefield", "svg.fonttype": "path"}):
         canvas.savefig(buffer, format="svg", metadata={"Date": None})
+    return buffer.getvalue()
+
+
+def png_bytes(canvas: Canvas, resolution: int = 140) -> bytes:
+    """The figure as PNG, for many points; the same bytes in every run."""
+    buffer = io.BytesIO()
+    canvas.savefig(buffer, format="png", dpi=resolution, metadata={"Software": None})
     return buffer.getvalue()
 
 

@@ -66,12 +66,16 @@ def report_html(comparisons: Sequence[Comparison]) -> str:
 
 
 def write_report(comparisons: Sequence[Comparison], path: str | Path) -> None:
-    """Write the report, whole or not at all.
+    """Write the report, whole or not at all, and beside `NAME.html` what is attached to it, as `NAME.ATTACHMENT`.
 
     Raises:
-        InputError: the file cannot be written.
+        InputError: a file cannot be written.
     """
-    text = report_html(comparisons)
+    text, path = report_html(comparisons), Path(path)
+    attachments = {name: content for comparison in comparisons for name, content in comparison.attachments.items()}
+    for name, content in attachments.items():
+        with atomic(path.with_name(f"{path.stem}.{name}")) as temporary:
+            temporary.write_bytes(content)
     with atomic(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 

@@ -49,6 +49,7 @@ class Statistic(Generic[P]):
         distance: the distance of two samples of that feature.
         resampled: a cheaper distance that varies alike, for the p-value and the interval's width.
         most_draws: bound on resampling, for distances that cost much.
+        most_floors: bound on the real subsamples behind the floor, each of which costs as much as the value.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Statistic(Generic[P]):
     distance: Distance
     resampled: Distance | None = None
     most_draws: int = 1_000_000
+    most_floors: int = 1_000_000
 
     @property
     def better(self) -> str:
@@ -78,7 +80,8 @@ class Statistic(Generic[P]):
         p_value, interval = self._uncertainty(pooled, value, m, n, settings, generator)
         floor, note = None, ""
         if settings.floors and m // 2 >= 2:
-            floor, size = real_floor(self.distance, _first_rows(real, pooled, m), n, settings.floors, generator)
+            repeats = min(settings.floors, self.most_floors)
+            floor, size = real_floor(self.distance, _first_rows(real, pooled, m), n, repeats, generator)
             note = "" if size == n else f"floor of {size} real objects against the {m - size} others"
         low, high = (interval.low, interval.high) if interval else (None, None)
         return Row(self.name, value, low, high, floor, p_value, m, n, self.description, self.better, note)

@@ -85,6 +85,7 @@ class Comparison:
         figures: figures of the domain, for the report.
         notes: what was left out, and why.
         facts: further lines for the report's header (seed, versions, counts).
+        attachments: files that are needed to get the same numbers again, by name; a report writes them beside itself.
     """
 
     domain: str
@@ -94,6 +95,7 @@ class Comparison:
     figures: tuple[Figure, ...] = ()
     notes: tuple[str, ...] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
+    attachments: Mapping[str, bytes] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Row:
         """The row of a statistic.

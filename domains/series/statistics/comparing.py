@@ -1,0 +1,100 @@
+"""The comparison of two populations of series by the statistics of the catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from tqdm import tqdm
+
+import scorefield
+from scorefield.core.names import unknown
+from scorefield.core.statistics.table import Comparison
+from scorefield.core.statistics.uncertainty import Resampling
+from scorefield.domains.series.samples import SeriesSamples
+from scorefield.domains.series.statistics.catalogue import CATALOGUE, Entry, Work
+from scorefield.domains.series.statistics.figures import series_figures
+from scorefield.domains.series.statistics.pairing import make_pair
+from scorefield.domains.series.statistics.population import SeriesPopulation
+from scorefield.domains.series.statistics.sources import population
+
+__all__ = ["compare_series", "statistics_table"]
+
+Series = SeriesSamples | SeriesPopulation | npt.NDArray[np.floating]
+
+
+def statistics_table() -> list[tuple[str, str]]:
+    """Name and one line about each statistic."""
+    return [(entry.name, entry.description + (" (only if asked for)" if entry.long else "")) for entry in CATALOGUE]
+
+
+def compare_series(
+    real: Series,
+    generated: Series,
+    train: Series | None = None,
+    *,
+    names: tuple[str, str] = ("real", "generated"),
+    seed: int = 0,
+    resampling: Resampling | None = None,
+    only: Sequence[str] | None = None,
+    figures: bool = True,
+    progress: bool = False,
+) -> Comparison:
+    """Compare generated windows with real ones.
+
+    Args:
+        real: series `(n, L, D)`, or longer ones that are cut into windows of the generated length; a
+            `SeriesPopulation` keeps its features for the next comparison.
+        generated: series of one length.
+        train: what the model was trained on, for `memorisation`.
+        names: what the two are called in tables.
+        seed: seed of everything random.
+        resampling: how much to resample.
+        only: names of the statistics wanted; by default those that take seconds; `all` for every one.
+        figures: draw the figures of a report.
+        progress: show progress bars.
+
+    Raises:
+        InputError: populations that cannot be compared, or an unknown statistic.
+    """
+    settings = Resampling() if resampling is None else resampling
+    entries, real = _chosen(only), population(real)
+    pair = make_pair(real, population(generated), None if train is None else population(train), names, seed)
+    work = Work(pair, settings, seed, progress, {}, {})
+    rows = []
+    with tqdm(entries, desc="statistics", disable=not progress) as bar:
+        for entry in bar:
+            bar.set_postfix_str(entry.name)
+            rows.append(entry.row(work))
+    left_out = [entry.name for entry in CATALOGUE if entry not in entries]
+    notes = [f"not asked for: {', '.join(left_out)} (--statistics all, or their names)"] if left_out else []
+    return Comparison(
+        "series",
+        *names,
+        tuple(rows),
+        series_figures(pair, real.columns, seed, progress=progress) if figures else (),
+        (*pair.notes, *notes),
+        {**pair.facts, **_versions(settings, seed)},
+        work.attachments,
+    )
+
+
+def _chosen(only: Sequence[str] | None) -> list[Entry]:
+    known = [entry.name for entry in CATALOGUE]
+    for name in only or ():
+        if name not in (*known, "all"):
+            raise unknown("statistic", name, known)
+    if only is None:
+        return [entry for entry in CATALOGUE if not entry.long]
+    return [entry for entry in CATALOGUE if "all" in only or entry.name in only]
+
+
+def _versions(settings: Resampling, seed: int) -> dict[str, str]:
+    return {
+        "seed": str(seed),
+        "resampling": f"{settings.permutations} permutations, {settings.bootstrap} bootstrap draws, "
+        f"up to {settings.floors} real subsamples",
+        "versions": f"scorefield {scorefield.__version__}, torch {torch.__version__}, numpy {np.__version__}",
+    }

@@ -1,0 +1,54 @@
+"""What `compare` takes in this domain: files of series, runs, decoded samples, arrays `(n, L, D)`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from scorefield.core.columns import column_names
+from scorefield.core.references import open_data
+from scorefield.core.runs import Run
+from scorefield.domains.series.samples import SeriesSamples
+from scorefield.domains.series.scaling import Scaling
+from scorefield.domains.series.statistics.population import SeriesPopulation, table_of
+from scorefield.domains.series.tables import SUFFIXES, read_table, suffix
+
+__all__ = ["population", "read_population", "recognises", "reference"]
+
+
+def recognises(path: Path) -> bool:
+    """Whether a file with this name holds series; a table with a column of SMILES does not."""
+    names = column_names(path)
+    return suffix(path) in SUFFIXES and (names is None or "smiles" not in map(str.lower, names))
+
+
+def read_population(path: Path) -> SeriesPopulation:
+    """The series of a file.
+
+    Raises:
+        InputError: the file cannot be read; it names the place.
+    """
+    return SeriesPopulation(read_table(path))
+
+
+def population(
+    samples: SeriesPopulation | SeriesSamples | npt.NDArray[np.floating], *, progress: bool = False
+) -> SeriesPopulation:
+    """A population that keeps its windows and their features."""
+    return samples if isinstance(samples, SeriesPopulation) else SeriesPopulation(table_of(samples))
+
+
+def reference(run: Run) -> tuple[SeriesPopulation, SeriesPopulation]:
+    """The test split and the training set of a run, on the scale of its training.
+
+    Raises:
+        InputError: the run does not say which data it was trained on, or they are not there or not as they were.
+    """
+    module = open_data(run, "series")
+    scaling = Scaling.from_tables(run.model["tables"])
+    test, train = (
+        SeriesPopulation(table_of(part()), scaling) for part in (module.test_references, module.train_references)
+    )
+    return test, train
