@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -38,7 +38,7 @@ class Denoiser:
     def __init__(self, system: System, state: State, times: Sequence[float], guides: Guides | None = None) -> None:
         self.system, self.times, self.guides = system, list(times), Guides() if guides is None else guides
         self.origins = system.origins(state)
-        self.evaluations = 0
+        self.evaluations = self._calls = 0
         precise = torch.float64 if state.dtype == torch.float64 else torch.float32
         table = torch.tensor(self.times, dtype=precise, device=state.device)
         self._times = [t.expand(len(state)) for t in table.unbind()]
@@ -46,11 +46,10 @@ class Denoiser:
         self._data: dict[str, Kind] = dict.fromkeys(self._kinds, "data")
         self._cost = getattr(system.network, "calls", 1) + self.guides.calls
         self._tables: dict[tuple[bool, Kind], list[Coefficients]] = {}
-        self._sums: list[tuple[int, Tensor]] = []
+        self._sums: list[tuple[int, int, Tensor]] = []
 
     def __call__(self, state: State, index: int, kind: Kind) -> Values:
         """Predictions of one kind at evaluation time `index`, by component."""
-        self.evaluations += self._cost
         if self.guides.predicting:
             return _converted(state, self._guided(state, index), self._table(True, kind)[index])
         return _converted(state, self._outputs(state, index), self._table(False, kind)[index])
@@ -63,9 +62,20 @@ class Denoiser:
 
     def _outputs(self, state: State, index: int) -> Values:
         outputs = self.system.forward(state, self._times[index], self.origins)
-        for value in outputs.values():
-            self._sums.append((index, value.sum()))
+        self.watch(outputs, index)
         return outputs
+
+    def time(self, index: int) -> Tensor:
+        """Evaluation time `index`, `[B]`, for a solver that calls the network itself."""
+        return self._times[index]
+
+    def watch(self, outputs: Mapping[str, Tensor], index: int) -> None:
+        """Count one evaluation of the network, and remember whether it was finite."""
+        self.evaluations += self._cost
+        self._calls += 1
+        for value in outputs.values():
+            total = value.detach().sum() if value.requires_grad else value.sum()
+            self._sums.append((self._calls, index, total))
 
     def _guided(self, state: State, index: int) -> Values:
         """Data predictions after the guides."""
@@ -96,12 +106,12 @@ class Denoiser:
         Raises:
             FloatingPointError: naming the first such evaluation and its time.
         """
-        sums = torch.stack([total.detach() for _, total in self._sums]) if self._sums else torch.zeros(0)
+        sums = torch.stack([total for *_, total in self._sums]) if self._sums else torch.zeros(0)
         bad = torch.nonzero(~torch.isfinite(sums))
         if len(bad):
-            first = int(bad[0])
-            number, time = first // len(self._kinds) + 1, self.times[self._sums[first][0]]
-            raise FloatingPointError(f"the network returned NaN or infinity at evaluation {number}, t = {time:g}")
+            number, index, _ = self._sums[int(bad[0])]
+            what = f"the network returned NaN or infinity at evaluation {number}, t = {self.times[index]:g}"
+            raise FloatingPointError(what)
 
 
 def _converted(state: State, values: Values, table: Coefficients) -> Values:
