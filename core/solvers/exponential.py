@@ -1,74 +1,30 @@
 """Exponential multistep solvers: the linear part of the SDE is solved exactly, the prediction is extrapolated.
 
-With half log-SNR lambda and h = lambda(t') - lambda(t) > 0, in data prediction m and with noise share eta,
+In the notation of `steps`, with data prediction m,
 
     x' = sigma'/sigma e^(-eta h) x + alpha' (1 + eta) int_0^h e^(-(1 + eta)(h - u)) m(u) du
          + sigma' sqrt(1 - e^(-2 eta h)) z
 
-(eta = 0: the probability-flow ODE, eta = 1: the reverse SDE), and in noise prediction
-x' = alpha'/alpha x - sigma' int_0^h e^(h - u) eps(u) du. Rules differ in how they put a polynomial through past values.
+and in noise prediction x' = alpha'/alpha x - (1 + eta) sigma' int_0^h e^(h - u) eps(u) du + ... Rules differ in how
+they put a polynomial through past values.
 
-Sources: DDIM (arXiv 2010.02502), DPM-Solver (2206.00927), DPM-Solver++ (2211.01095), UniPC (2302.04867).
+Sources: DPM-Solver (arXiv 2206.00927), DPM-Solver++ (2211.01095), UniPC (2302.04867), SA-Solver (2309.05019).
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import torch
 
 from scorefield.core.errors import InputError
 from scorefield.core.paths import GaussianPath
 from scorefield.core.predictions import Kind
+from scorefield.core.solvers.steps import Steps
 from scorefield.core.solvers.table import KEEP, Combination, Layout, Move, Rule
 
-__all__ = ["DPMSolverMultistep", "Exponential", "Steps", "UniPC"]
-
-
-@dataclass(frozen=True)
-class Steps:
-    """Scales of one component at the boundaries of a run, as numbers."""
-
-    alpha: list[float]
-    sigma: list[float]
-    log_snr: list[float]
-
-    @classmethod
-    def of(cls, path: GaussianPath, times: torch.Tensor) -> Steps:
-        """Evaluate a path in float64."""
-        t = times.double()
-        return cls(path.alpha(t).tolist(), path.sigma(t).tolist(), path.log_snr(t).tolist())
-
-    def __len__(self) -> int:
-        return len(self.alpha) - 1
-
-    def width(self, i: int) -> float:
-        """h of step i."""
-        return self.log_snr[i + 1] - self.log_snr[i]
-
-    def past(self, i: int, order: int) -> list[float]:
-        """Positions of the newest `order` evaluations in units of step i: 0, then negative."""
-        return [(self.log_snr[i - k] - self.log_snr[i]) / self.width(i) for k in range(order)]
-
-    def order(self, i: int, order: int, lower_final: bool) -> int:
-        """Order at step i: one more per step at the start, fewer at the end, one where an end of the step has no noise
-        or no signal.
-        """
-        allowed = min(order, i + 1)
-        if lower_final:
-            allowed = min(allowed, len(self) - i)
-        while allowed > 1 and math.isinf(self.log_snr[i - allowed + 1]):
-            allowed -= 1
-        return 1 if math.isinf(self.width(i)) else allowed
-
-
-def _decay(eta: float, h: float) -> float:
-    """e^(-eta h), also where h is infinite and eta 0."""
-    return math.exp(-eta * h) if eta else 1.0
-
+__all__ = ["DPMSolverMultistep", "Exponential", "UniPC"]
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(48)
 
@@ -76,7 +32,7 @@ _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(48)
 def _moments(width: float, count: int, kind: Kind) -> np.ndarray:
     """Integrals of the exponential kernel times (u/h)^j; `width` is (1 + eta) h for data prediction."""
     if math.isinf(width):
-        return np.array([1.0] + [1.0] * (count - 1))
+        return np.ones(count)
     v = 0.5 * (_NODES + 1)
     kernel = np.exp(-width * (1 - v)) if kind == "data" else np.exp(width * (1 - v))
     return np.array([np.sum(0.5 * _WEIGHTS * width * kernel * v**j) for j in range(count)])
@@ -114,32 +70,31 @@ class Exponential(Rule):
             raise InputError("eta > 0 needs data prediction" if eta else f"no exponential solver in {kind} prediction")
         if eta and corrector:
             raise InputError("a corrector needs eta = 0: it would have to re-use the step's noise")
-        self.stages, self.corrector, self.eta, self.kind = order, corrector, eta, kind
+        self.order, self.corrector, self.eta, self.kind = order, corrector, eta, kind
         self.least_steps = max(order, corrector)
         self.lower_final, self.stochastic = lower_final, eta > 0
 
-    def _step(self, s: Steps, i: int, positions: list[float]) -> tuple[float, list[float]]:
-        """Coefficient of the step's start, and of the values at `positions`, for step i."""
-        h = s.width(i)
-        if self.kind == "noise":
-            return s.alpha[i + 1] / s.alpha[i], (-s.sigma[i + 1] * _weights(positions, h, "noise")).tolist()
-        start = s.sigma[i + 1] / s.sigma[i] * _decay(self.eta, h) if s.sigma[i + 1] else 0.0
-        return start, (s.alpha[i + 1] * _weights(positions, (1 + self.eta) * h, "data")).tolist()
+    def _step(self, s: Steps, i: int, positions: list[float]) -> tuple[float, list[float], float]:
+        """Coefficients of the step's start, of the values at `positions` and of noise, for step i."""
+        start, gain, noise = s.move(i, self.kind, self.eta)
+        if len(positions) == 1:
+            return start, [gain], noise
+        outer = s.alpha[i + 1] if self.kind == "data" else -s.sigma[i + 1]
+        return start, (outer * _weights(positions, (1 + self.eta) * s.width(i), self.kind)).tolist(), noise
 
     def moves(self, path: GaussianPath, layout: Layout) -> list[Move]:
         """See `Rule.moves`."""
-        s = Steps.of(path, layout.boundaries)
+        s = Steps.of(path, layout.boundaries, self.kind)
         moves = []
         for i in range(len(s)):
-            start, values = self._step(s, i, s.past(i, s.order(i, self.stages, self.lower_final)))
-            noise = s.sigma[i + 1] * math.sqrt(-math.expm1(-2 * self.eta * s.width(i))) if self.eta else 0.0
+            start, values, noise = self._step(s, i, s.past(i, s.order(i, self.order, self.lower_final)))
             if not self.corrector:
                 moves.append(Move(Combination(x=start, values=tuple(values)), noise=noise))
                 continue
             anchor = KEEP
             if i > 0:
                 order = s.order(i - 1, self.corrector, self.lower_final)
-                old, seen = self._step(s, i - 1, [1.0, *s.past(i - 1, order)])
+                old, seen, _ = self._step(s, i - 1, [1.0, *s.past(i - 1, order)])
                 anchor = Combination(anchor=old, values=tuple(seen))
             moves.append(Move(Combination(anchor=start, values=tuple(values)), anchor))
         return moves
@@ -153,7 +108,7 @@ class DPMSolverMultistep(Rule):
             converges with about order 2; `Exponential(order=3)` has the exact weights.
         kind: `data` is DPM-Solver++ (steadier), `noise` DPM-Solver.
         variant: second-order rule, `midpoint` or `taylor`.
-        eta: noise share, data prediction only.
+        eta: noise share; 0 is the ODE, 1 the reverse SDE.
         lower_final: lower the order towards the end.
     """
 
@@ -167,45 +122,41 @@ class DPMSolverMultistep(Rule):
     ) -> None:
         if order not in (1, 2, 3):
             raise InputError(f"order {order}", mend="give 1, 2 or 3")
-        if kind not in ("data", "noise") or (eta and kind != "data"):
-            raise InputError(f"no such solver: {kind} prediction, eta {eta:g}", mend="use data prediction")
+        if kind not in ("data", "noise") or variant not in ("midpoint", "taylor"):
+            raise InputError(f"no DPM-Solver in {kind} prediction, variant {variant}", mend="give data or noise")
+        if not eta >= 0:
+            raise InputError(f"eta = {eta:g}", mend="give 0 (the ODE) or more")
         self.order, self.kind, self.variant, self.eta = order, kind, variant, eta
         self.least_steps = order
         self.lower_final, self.stochastic = lower_final, eta > 0
 
-    def _values(self, positions: list[float], width: float) -> list[float]:
-        """Weights of the newest values, up to the outer factor, from differences as published."""
+    def _corrections(self, positions: list[float], width: float) -> np.ndarray:
+        """What differences of the newest values add to the constant prediction, as weights, up to the outer factor."""
         sign = -1.0 if self.kind == "data" else 1.0
-        p1 = math.expm1(sign * width)
         if len(positions) == 1:
-            return [p1]
+            return np.zeros(1)
+        p1 = math.expm1(sign * width)
         p2 = p1 / width - sign
         r0 = -positions[1]
         if len(positions) == 2:
             slope = 0.5 * p1 if self.variant == "midpoint" else sign * p2
-            return [p1 + slope / r0, -slope / r0]
+            return slope * np.array([1.0, -1.0]) / r0
         r1 = positions[1] - positions[2]
-        p3 = p2 / width - 0.5
         first = np.array([1 / r0, -1 / r0, 0.0])
         second = (first - np.array([0.0, 1 / r1, -1 / r1])) / (r0 + r1)
-        slope_weights = first + r0 * second
-        weights = p1 * np.array([1.0, 0, 0]) + sign * p2 * slope_weights + p3 * second
-        return [float(w) for w in weights]
+        return np.asarray(sign * p2 * (first + r0 * second) + (p2 / width - 0.5) * second)
 
     def moves(self, path: GaussianPath, layout: Layout) -> list[Move]:
         """See `Rule.moves`."""
-        s = Steps.of(path, layout.boundaries)
+        s = Steps.of(path, layout.boundaries, self.kind)
         moves = []
         for i in range(len(s)):
-            h = s.width(i)
-            weights = self._values(s.past(i, s.order(i, self.order, self.lower_final)), (1 + self.eta) * h)
-            if self.kind == "noise":
-                start, outer = s.alpha[i + 1] / s.alpha[i], -s.sigma[i + 1]
-            else:
-                start = s.sigma[i + 1] / s.sigma[i] * _decay(self.eta, h) if s.sigma[i + 1] else 0.0
-                outer = -s.alpha[i + 1]
-            noise = s.sigma[i + 1] * math.sqrt(-math.expm1(-2 * self.eta * h)) if self.eta else 0.0
-            moves.append(Move(Combination(x=start, values=tuple(outer * w for w in weights)), noise=noise))
+            start, gain, noise = s.move(i, self.kind, self.eta)
+            scale = (1 + self.eta) * s.sigma[i + 1] if self.kind == "noise" else s.alpha[i + 1]
+            width = s.width(i) if self.kind == "noise" else (1 + self.eta) * s.width(i)
+            weights = -scale * self._corrections(s.past(i, s.order(i, self.order, self.lower_final)), width)
+            weights[0] += gain
+            moves.append(Move(Combination(x=start, values=tuple(weights.tolist())), noise=noise))
         return moves
 
 
@@ -231,39 +182,36 @@ class UniPC(Rule):
         self.order, self.kind, self.basis, self.lower_final = order, kind, basis, lower_final
         self.least_steps = order
 
-    def _differences(self, positions: list[float], width: float, corrector: bool) -> tuple[float, np.ndarray]:
-        """B, and weights of the differences to the newest value at the other positions (the corrector's last is 1)."""
+    def _differences(self, positions: list[float], width: float, corrector: bool) -> np.ndarray:
+        """B times the weights of the differences to the newest value at the other positions (the corrector's last is
+        1).
+        """
         hh = -width if self.kind == "data" else width
         scale = hh if self.basis == "bh1" else math.expm1(hh)
         points = [*positions[1:], 1.0] if corrector else positions[1:]
         if len(points) == 1:
-            return scale, np.array([0.5 / points[0]])
+            return np.array([0.5 * scale / points[0]])
         rest, rhs = math.expm1(hh) / hh - 1, []
         for j in range(1, len(points) + 1):
-            rhs.append(rest * math.factorial(j) / scale)
+            rhs.append(rest * math.factorial(j))
             rest = rest / hh - 1 / math.factorial(j + 1)
         powers = np.vander(np.array(points), increasing=True).T
-        return scale, np.linalg.solve(powers, np.array(rhs)) / np.array(points)
+        return np.asarray(np.linalg.solve(powers, np.array(rhs)) / np.array(points))
 
     def _step(self, s: Steps, i: int, corrector: bool) -> Combination:
         """From the anchor over step i; the corrector's values begin with the one at the step's end."""
-        h = s.width(i)
         positions = s.past(i, s.order(i, self.order, self.lower_final))
-        if self.kind == "data":
-            start, outer = (s.sigma[i + 1] / s.sigma[i] if s.sigma[i + 1] else 0.0), -s.alpha[i + 1]
-        else:
-            start, outer = s.alpha[i + 1] / s.alpha[i], -s.sigma[i + 1]
-        newest = math.expm1(-h if self.kind == "data" else h)
+        start, gain, _ = s.move(i, self.kind)
         if len(positions) == 1 and not corrector:
-            return Combination(anchor=start, values=(outer * newest,))
-        scale, weights = self._differences(positions, h, corrector)
-        weights = outer * scale * weights
-        values = [outer * newest - float(weights.sum()), *weights.tolist()]
+            return Combination(anchor=start, values=(gain,))
+        outer = -s.alpha[i + 1] if self.kind == "data" else -s.sigma[i + 1]
+        weights = outer * self._differences(positions, s.width(i), corrector)
+        values = [gain - float(weights.sum()), *weights.tolist()]
         if corrector:
             values = [values[-1], *values[:-1]]
         return Combination(anchor=start, values=tuple(values))
 
     def moves(self, path: GaussianPath, layout: Layout) -> list[Move]:
         """See `Rule.moves`."""
-        s = Steps.of(path, layout.boundaries)
+        s = Steps.of(path, layout.boundaries, self.kind)
         return [Move(self._step(s, i, False), KEEP if i == 0 else self._step(s, i - 1, True)) for i in range(len(s))]

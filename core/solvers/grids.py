@@ -1,13 +1,13 @@
 """Time grids: decreasing times from 1 to the end of a run, in float64.
 
 Sources: Song et al. 2021 (uniform); Lu et al. 2022 (log-SNR, quadratic; arXiv 2206.00927); Karras et al. 2022 (rho
-grid, arXiv 2206.00364).
+grid, arXiv 2206.00364); Esser et al. 2024 (shift, arXiv 2403.03206).
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ from scorefield.core.errors import InputError
 from scorefield.core.names import unknown
 from scorefield.core.paths import GaussianPath
 
-__all__ = ["GRIDS", "Explicit", "Grid", "Karras", "LogSNR", "Power", "check_times", "grid_named"]
+__all__ = ["GRIDS", "Explicit", "Grid", "Karras", "LogSNR", "Power", "Shift", "check_times", "grid_named"]
 
 
 class Grid(ABC):
@@ -25,6 +25,10 @@ class Grid(ABC):
     @abstractmethod
     def between(self, path: GaussianPath, start: float, end: float, num: int) -> Tensor:
         """Times of `num` intervals from `start` down to `end`, `[num + 1]`, float64."""
+
+    def within(self, path: GaussianPath, start: float, end: float, num: int) -> Tensor:
+        """The same inside one step of the grid."""
+        return self.between(path, start, end, num)
 
 
 class Power(Grid):
@@ -42,7 +46,9 @@ class Power(Grid):
     def between(self, path: GaussianPath, start: float, end: float, num: int) -> Tensor:
         """See `Grid.between`."""
         root = 1 / self.power
-        return torch.linspace(start**root, end**root, num + 1, dtype=torch.float64) ** self.power
+        times = torch.linspace(start**root, end**root, num + 1, dtype=torch.float64) ** self.power
+        times[0], times[-1] = start, end
+        return times
 
 
 class LogSNR(Grid):
@@ -78,22 +84,52 @@ class Karras(Grid):
         return times
 
 
+class Shift(Grid):
+    """Equal steps of u, t = K u / (1 + (K - 1) u): more steps near the noise where K > 1, as flow models like it.
+
+    Args:
+        shift: K.
+    """
+
+    def __init__(self, shift: float = 3.0) -> None:
+        if not shift > 0:
+            raise InputError(f"shift {shift:g} of a grid", mend="give a positive number")
+        self.shift = shift
+
+    def between(self, path: GaussianPath, start: float, end: float, num: int) -> Tensor:
+        """See `Grid.between`."""
+        low, high = (t / (self.shift - (self.shift - 1) * t) for t in (start, end))
+        u = torch.linspace(low, high, num + 1, dtype=torch.float64)
+        times = self.shift * u / (1 + (self.shift - 1) * u)
+        times[0], times[-1] = start, end
+        return times
+
+
 class Explicit(Grid):
-    """Times given by the user.
+    """Times given by the user; inside a step, equal steps of the log signal-to-noise ratio.
 
     Args:
         times: strictly decreasing, in [0, 1].
     """
 
-    def __init__(self, times: list[float]) -> None:
+    def __init__(self, times: Sequence[float]) -> None:
         self.times = torch.tensor(times, dtype=torch.float64)
         check_times(self.times)
 
     def between(self, path: GaussianPath, start: float, end: float, num: int) -> Tensor:
-        """See `Grid.between`; the given times, whose number must fit."""
+        """See `Grid.between`; the given times, whose number and ends must fit."""
+        first, last = self.times[0].item(), self.times[-1].item()
         if len(self.times) != num + 1:
-            raise InputError(f"{len(self.times)} times make {len(self.times) - 1} steps, not {num}")
+            what = f"{len(self.times)} times make {len(self.times) - 1} steps, not {num}"
+            raise InputError(what, mend=f"give steps={len(self.times) - 1}")
+        if (first, last) != (start, end):
+            what = f"times from {first:g} to {last:g} in a run from {start:g} to {end:g}"
+            raise InputError(what, mend=f"give start={first:g} and end={last:g}")
         return self.times
+
+    def within(self, path: GaussianPath, start: float, end: float, num: int) -> Tensor:
+        """See `Grid.within`."""
+        return LogSNR().between(path, start, end, num)
 
 
 GRIDS: dict[str, Grid] = {
@@ -104,26 +140,32 @@ GRIDS: dict[str, Grid] = {
 }
 
 
-_WITH_NUMBER: dict[str, Callable[[float], Grid]] = {"power": Power, "karras": Karras}
+_WITH_NUMBER: dict[str, Callable[[float], Grid]] = {"power": Power, "karras": Karras, "shift": Shift}
 
 
 def grid_named(grid: str | Grid) -> Grid:
-    """A grid from its name; `power:P` and `karras:RHO` carry a number.
+    """A grid from its name; `power:P`, `karras:RHO` and `shift:K` carry a number, `1,0.6,0.2,0.001` are the times.
 
     Raises:
-        InputError: the name is unknown, or its number cannot be.
+        InputError: the name is unknown, or its numbers cannot be.
     """
     if isinstance(grid, Grid):
         return grid
+    if "," in grid:
+        return Explicit([_number(word, grid, "write times as in 1,0.6,0.2,0.001") for word in grid.split(",")])
     name, _, number = grid.partition(":")
     if number and name in _WITH_NUMBER:
-        try:
-            return _WITH_NUMBER[name](float(number))
-        except ValueError:
-            raise InputError(f"grid {grid!r}", mend=f"give a positive number, as in {name}:2") from None
+        return _WITH_NUMBER[name](_number(number, grid, f"give a positive number, as in {name}:2"))
     if grid not in GRIDS:
-        raise unknown("grid", grid, [*GRIDS, *(f"{n}:NUMBER" for n in _WITH_NUMBER)])
+        raise unknown("grid", grid, [*GRIDS, *(f"{n}:NUMBER" for n in _WITH_NUMBER), "TIME,TIME,..."])
     return GRIDS[grid]
+
+
+def _number(word: str, grid: str, mend: str) -> float:
+    try:
+        return float(word)
+    except ValueError:
+        raise InputError(f"grid {grid!r}", mend=mend) from None
 
 
 def check_times(times: Tensor) -> None:
@@ -134,8 +176,8 @@ def check_times(times: Tensor) -> None:
     """
     if len(times) < 2:
         raise InputError(f"a time grid needs at least two times, not {len(times)}")
-    if float(times[0]) > 1 or float(times[-1]) < 0:
-        raise InputError(f"times from {float(times[0]):g} to {float(times[-1]):g} leave [0, 1]")
-    rising = torch.nonzero(times[1:] >= times[:-1])
+    if not (times[0] <= 1 and times[-1] >= 0):
+        raise InputError(f"times from {times[0].item():g} to {times[-1].item():g} leave [0, 1]")
+    rising = torch.nonzero(~(times[1:] < times[:-1]))  # so that NaN is found too
     if len(rising):
-        raise InputError(f"the time grid does not decrease at step {int(rising[0])}")
+        raise InputError(f"the time grid does not decrease at step {int(rising[0]) + 1}")

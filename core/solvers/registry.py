@@ -11,12 +11,14 @@ from scorefield.core.arguments import checked, described, parameters
 from scorefield.core.errors import InputError
 from scorefield.core.names import unknown
 from scorefield.core.predictions import Kind
+from scorefield.core.solvers.ancestral import Ancestral
 from scorefield.core.solvers.exponential import DPMSolverMultistep, Exponential, UniPC
 from scorefield.core.solvers.langevin import Langevin
-from scorefield.core.solvers.onestep import Ancestral, EulerMaruyama, ReverseDiffusion
+from scorefield.core.solvers.onestep import EulerMaruyama, ReverseDiffusion
+from scorefield.core.solvers.rungekutta import RungeKutta
 from scorefield.core.solvers.solver import LinearSolver, Solver
 from scorefield.core.solvers.splitting import SymmetricSplitting
-from scorefield.core.solvers.stages import DPMSolverSinglestep, Heun
+from scorefield.core.solvers.stages import DPMSolverSinglestep
 from scorefield.core.solvers.table import Rule
 
 __all__ = ["SOLVERS", "SolverEntry", "describe_arguments", "make_solver"]
@@ -138,7 +140,7 @@ SOLVERS: dict[str, SolverEntry] = {
     "exponential": SolverEntry(
         _linear(Exponential), "data", "1-4", "1", False, "this library; includes arXiv 2309.05019"
     ),
-    "heun": SolverEntry(_linear(Heun), "noise", "2", "2", False, "Karras et al. 2022, arXiv 2206.00364"),
+    "heun": SolverEntry(_linear(RungeKutta, order=2), "noise", "2", "2", False, "Karras et al. 2022, arXiv 2206.00364"),
     "euler-maruyama": SolverEntry(_linear(EulerMaruyama), "score", "1", "1", True, _SDE),
     "reverse-diffusion": SolverEntry(_linear(ReverseDiffusion), "score", "1", "1", True, _SDE),
     "pc": SolverEntry(_pc, "score", "1", "1 + corrector steps", True, _SDE),

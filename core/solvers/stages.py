@@ -1,8 +1,8 @@
-"""Solvers of several evaluations a step: singlestep DPM-Solver and DPM-Solver++, and Heun's method.
+"""Singlestep DPM-Solver and DPM-Solver++: several evaluations inside each step.
 
 The step's start is kept in the anchor; each stage is a combination of it and of the step's predictions.
 
-Sources: Lu et al. 2022 (arXiv 2206.00927, 2211.01095); Karras et al. 2022 (arXiv 2206.00364).
+Sources: Lu et al. 2022 (arXiv 2206.00927, 2211.01095).
 """
 
 from __future__ import annotations
@@ -17,15 +17,22 @@ from torch import Tensor
 from scorefield.core.errors import InputError
 from scorefield.core.paths import GaussianPath
 from scorefield.core.predictions import Kind
-from scorefield.core.solvers.exponential import Steps
 from scorefield.core.solvers.grids import LogSNR
+from scorefield.core.solvers.steps import Steps
 from scorefield.core.solvers.table import KEEP, Combination, Layout, Move, Rule, Span
 
-__all__ = ["DPMSolverSinglestep", "Heun"]
+__all__ = ["DPMSolverSinglestep", "Stage", "stages_of", "widths"]
+
+Variant = Literal["midpoint", "taylor"]
+
+Stage = tuple[Tensor, list[Tensor]]
+"""Coefficients of the step's start, and of its predictions, newest first."""
 
 
 class DPMSolverSinglestep(Rule):
     """Singlestep DPM-Solver (noise prediction) and DPM-Solver++ (data prediction), orders 1 to 3.
+
+    A step from no signal, or to no noise, is of order 1.
 
     Args:
         order: evaluations of a full step.
@@ -39,7 +46,7 @@ class DPMSolverSinglestep(Rule):
         self,
         order: int = 3,
         kind: Kind = "data",
-        variant: Literal["midpoint", "taylor"] = "midpoint",
+        variant: Variant = "midpoint",
         packed: bool = True,
     ) -> None:
         if order not in (1, 2, 3) or kind not in ("data", "noise"):
@@ -63,96 +70,81 @@ class DPMSolverSinglestep(Rule):
             boundaries = span.boundaries()[torch.tensor([0, *orders]).cumsum(0)]
         else:
             boundaries = span.boundaries(len(orders))
+        steps = zip(orders, widths(span.path, boundaries), itertools.pairwise(boundaries.tolist()), strict=True)
         stages = [
-            tuple(span.grid.between(span.path, start, end, order)[:-1].tolist())
-            for order, (start, end) in zip(orders, itertools.pairwise(boundaries.tolist()), strict=True)
+            tuple(span.grid.within(span.path, *ends, order if math.isfinite(width) else 1)[:-1].tolist())
+            for order, width, ends in steps
         ]
         return Layout(boundaries, tuple(stages))
 
     def moves(self, path: GaussianPath, layout: Layout) -> list[Move]:
         """See `Rule.moves`."""
         moves: list[Move] = []
-        for stage, end in zip(layout.stages, layout.boundaries[1:], strict=True):
-            s = Steps.of(path, torch.tensor([*stage, float(end)], dtype=torch.float64))
-            points = _PUBLISHED[len(stage)](self.kind, self.variant, s)
-            moves.extend(Move(point, KEEP if j == 0 else None) for j, point in enumerate(points))
+        for stage, end in zip(layout.stages, layout.boundaries[1:].tolist(), strict=True):
+            times = torch.tensor([*stage, end], dtype=torch.float64)
+            if len(stage) == 1:
+                start, gain, _ = Steps.of(path, times, self.kind).move(0, self.kind)
+                moves.append(Move(Combination(anchor=start, values=(gain,)), KEEP))
+                continue
+            for j, (scale, values) in enumerate(stages_of(self.kind, self.variant, path, times)):
+                point = Combination(anchor=float(scale), values=tuple(float(v) for v in values))
+                moves.append(Move(point, KEEP if j == 0 else None))
         return moves
 
 
-def _kernel(kind: Kind, s: Steps, j: int) -> tuple[float, float, float, float]:
-    """Towards time j of the step: scale of the start, outer factor, e^(+-w) - 1, and the signed width w from time 0."""
-    w = s.log_snr[j] - s.log_snr[0]
-    if kind == "noise":
-        return s.alpha[j] / s.alpha[0], -s.sigma[j], math.expm1(w), w
-    return s.sigma[j] / s.sigma[0], -s.alpha[j], math.expm1(-w), -w
+def widths(path: GaussianPath, boundaries: Tensor) -> list[float]:
+    """Widths of the steps in log_snr."""
+    difference: list[float] = path.log_snr(boundaries).diff().tolist()
+    return difference
 
 
-def _first(kind: Kind, variant: str, s: Steps) -> list[Combination]:
-    start, outer, p1, _ = _kernel(kind, s, len(s))
-    return [Combination(anchor=start, values=(outer * p1,))]
+def stages_of(kind: Kind, variant: str, path: GaussianPath, times: Tensor) -> list[Stage]:
+    """The stages of one step, as published.
 
-
-def _second(kind: Kind, variant: str, s: Steps) -> list[Combination]:
-    start1, outer1, q1, w1 = _kernel(kind, s, 1)
-    start, outer, p1, w = _kernel(kind, s, 2)
-    slope = outer * (p1 / 2 if variant == "midpoint" else p1 / w - 1) / (w1 / w)
-    return [
-        Combination(anchor=start1, values=(outer1 * q1,)),
-        Combination(anchor=start, values=(slope, outer * p1 - slope)),
-    ]
-
-
-def _third(kind: Kind, variant: str, s: Steps) -> list[Combination]:
-    start1, outer1, q1, w1 = _kernel(kind, s, 1)
-    start2, outer2, q2, w2 = _kernel(kind, s, 2)
-    start, outer, p1, w = _kernel(kind, s, 3)
-    r1, r2, p2 = w1 / w, w2 / w, p1 / w - 1
-    bend = outer2 * (r2 / r1) * (q2 / w2 - 1)
-    if variant == "midpoint":
-        last = (outer * p2 / r2, 0.0, outer * (p1 - p2 / r2))
-    else:
-        p3 = p2 / w - 0.5
-        by2 = outer * (-p2 * r1 + 2 * p3) / (r2 * (r2 - r1))
-        by1 = outer * (p2 * r2 - 2 * p3) / (r1 * (r2 - r1))
-        last = (by2, by1, outer * p1 - by1 - by2)
-    return [
-        Combination(anchor=start1, values=(outer1 * q1,)),
-        Combination(anchor=start2, values=(bend, outer2 * q2 - bend)),
-        Combination(anchor=start, values=last),
-    ]
-
-
-_PUBLISHED = {1: _first, 2: _second, 3: _third}
-
-
-class Heun(Rule):
-    """Heun's method on x / alpha against sigma / alpha (EDM without churn); Euler into sigma = 0.
-
-    Two evaluations a step, one in a last step that ends at sigma = 0.
+    Args:
+        kind: `data` or `noise` prediction.
+        variant: `midpoint` or `taylor`.
+        path: the component's path.
+        times: of the step's start, its inner evaluations and its end, `[order + 1, ...]`, float64; the coefficients
+            have the shape of what follows the first axis.
     """
-
-    kind: Kind = "noise"
-
-    def layout(self, span: Span) -> Layout:
-        """Both ends of every step."""
-        boundaries = span.boundaries()
-        clean = span.path.sigma(boundaries[-1:]).item() == 0.0
-        times = boundaries.tolist()
-        stages = list(itertools.pairwise(times))
-        return Layout(boundaries, tuple([*stages[:-1], stages[-1][:1]] if clean else stages))
-
-    def moves(self, path: GaussianPath, layout: Layout) -> list[Move]:
-        """See `Rule.moves`."""
-        alpha, sigma = _scales(path, layout.boundaries)
-        moves = []
-        for i, stage in enumerate(layout.stages):
-            start = alpha[i + 1] / alpha[i]
-            step = alpha[i + 1] * (sigma[i + 1] / alpha[i + 1] - sigma[i] / alpha[i])
-            moves.append(Move(Combination(anchor=start, values=(step,)), KEEP))
-            if len(stage) == 2:
-                moves.append(Move(Combination(anchor=start, values=(step / 2, step / 2))))
-        return moves
+    return (_first, _second, _third)[len(times) - 2](variant, _Kernel(kind, path, times))
 
 
-def _scales(path: GaussianPath, times: Tensor) -> tuple[list[float], list[float]]:
-    return path.alpha(times).tolist(), path.sigma(times).tolist()
+class _Kernel:
+    """A step in one kind of prediction: towards time j, with the signed width w from time 0."""
+
+    def __init__(self, kind: Kind, path: GaussianPath, times: Tensor) -> None:
+        log_snr = path.log_snr(times)
+        alpha, sigma, sign = path.alpha(times), path.sigma(times), 1.0 if kind == "noise" else -1.0
+        keep, out = (alpha, sigma) if kind == "noise" else (sigma, alpha)
+        self.w, self.scale, self.outer = sign * (log_snr - log_snr[0]), keep / keep[0], -out
+        self.p1 = torch.expm1(self.w)
+        self.p2 = self.p1[1:] / self.w[1:] - 1
+        self.p2 = torch.cat([torch.zeros_like(self.w[:1]), self.p2])
+
+    def euler(self, j: int) -> Stage:
+        return self.scale[j], [self.outer[j] * self.p1[j]]
+
+
+def _first(variant: str, k: _Kernel) -> list[Stage]:
+    return [k.euler(1)]
+
+
+def _second(variant: str, k: _Kernel) -> list[Stage]:
+    p = k.p1[2] / 2 if variant == "midpoint" else k.p2[2]
+    slope = k.outer[2] * p * k.w[2] / k.w[1]
+    return [k.euler(1), (k.scale[2], [slope, k.outer[2] * k.p1[2] - slope])]
+
+
+def _third(variant: str, k: _Kernel) -> list[Stage]:
+    r1, r2, p1, p2 = k.w[1] / k.w[3], k.w[2] / k.w[3], k.p1[3], k.p2[3]
+    bend = k.outer[2] * (r2 / r1) * k.p2[2]
+    second = (k.scale[2], [bend, k.outer[2] * k.p1[2] - bend])
+    if variant == "midpoint":
+        by2, by1 = k.outer[3] * p2 / r2, torch.zeros_like(p1)
+    else:
+        p3 = p2 / k.w[3] - 0.5
+        by2 = k.outer[3] * (-p2 * r1 + 2 * p3) / (r2 * (r2 - r1))
+        by1 = k.outer[3] * (p2 * r2 - 2 * p3) / (r1 * (r2 - r1))
+    return [k.euler(1), second, (k.scale[3], [by2, by1, k.outer[3] * p1 - by1 - by2])]

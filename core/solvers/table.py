@@ -17,9 +17,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from scorefield.core.errors import InputError
 from scorefield.core.paths import GaussianPath
 from scorefield.core.predictions import Kind, conversion
-from scorefield.core.solvers.grids import Grid
+from scorefield.core.solvers.grids import Grid, check_times
 
 __all__ = ["KEEP", "Combination", "Layout", "Move", "Rule", "Span", "combine", "denoising_move"]
 
@@ -63,8 +64,17 @@ class Span:
     end: float
 
     def boundaries(self, steps: int | None = None) -> Tensor:
-        """Times of that many steps (its own number by default), `[steps + 1]`, float64."""
-        return self.grid.between(self.path, self.start, self.end, steps or self.steps)
+        """Times of that many steps (its own number by default), `[steps + 1]`, float64.
+
+        Raises:
+            InputError: they do not decrease, or begin where the path has no evaluations any more.
+        """
+        times = self.grid.between(self.path, self.start, self.end, steps or self.steps)
+        check_times(times)
+        if times[0] > self.path.t_max:
+            what = f"start {self.start:g} lies outside the range of {type(self.path).__name__}"
+            raise InputError(what, mend=f"give at most {self.path.t_max:g}")
+        return times
 
 
 @dataclass(frozen=True)

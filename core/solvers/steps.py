@@ -1,0 +1,88 @@
+"""The steps of a run on one path, as numbers: scales at their ends, and the move under a constant prediction.
+
+With half log-SNR lambda, h = lambda(t') - lambda(t) > 0 and noise share eta, the linear part of the reverse SDE solved
+exactly under a constant data prediction m, or noise prediction eps, is
+
+    x' = sigma'/sigma e^(-eta h) x + alpha' (1 - e^(-(1 + eta) h)) m + sigma' sqrt(1 - e^(-2 eta h)) z
+    x' = alpha'/alpha x - (1 + eta) sigma' (e^h - 1) eps + sigma' sqrt(eta (e^(2h) - 1)) z
+
+(eta = 0: the probability-flow ODE, eta = 1: the reverse SDE). Both have limits at sigma' = 0, where h is infinite.
+
+Sources: Song et al. 2021 (DDIM, arXiv 2010.02502), Lu et al. 2022 (arXiv 2206.00927, 2211.01095).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from scorefield.core.errors import InputError
+from scorefield.core.paths import GaussianPath
+from scorefield.core.predictions import Kind
+
+__all__ = ["Steps"]
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Scales of one component at the boundaries of a run."""
+
+    alpha: list[float]
+    sigma: list[float]
+    log_snr: list[float]
+
+    @classmethod
+    def of(cls, path: GaussianPath, times: torch.Tensor, kind: Kind = "data") -> Steps:
+        """Evaluate a path in float64, for a rule that uses predictions of this kind.
+
+        Raises:
+            InputError: noise predictions are to be used where there is no signal.
+        """
+        t = times.double()
+        alpha = path.alpha(t).tolist()
+        if kind == "noise" and min(alpha[:-1]) == 0:
+            what = f"{type(path).__name__} has no signal at t = {t[alpha.index(0)].item():g}"
+            raise InputError(what, mend="start later (start=0.99), or use a solver in data prediction")
+        return cls(alpha, path.sigma(t).tolist(), path.log_snr(t).tolist())
+
+    def __len__(self) -> int:
+        return len(self.alpha) - 1
+
+    def width(self, i: int, j: int | None = None) -> float:
+        """h of step i, or from boundary i to boundary j."""
+        return self.log_snr[i + 1 if j is None else j] - self.log_snr[i]
+
+    def past(self, i: int, order: int) -> list[float]:
+        """Positions of the newest `order` evaluations in units of step i: 0, then negative."""
+        return [0.0, *((self.log_snr[i - k] - self.log_snr[i]) / self.width(i) for k in range(1, order))]
+
+    def order(self, i: int, order: int, lower_final: bool) -> int:
+        """Order at step i: one more per step at the start, fewer at the end, one where an end of the step has no noise
+        or no signal.
+        """
+        allowed = min(order, i + 1)
+        if lower_final:
+            allowed = min(allowed, len(self) - i)
+        while allowed > 1 and math.isinf(self.log_snr[i - allowed + 1]):
+            allowed -= 1
+        return 1 if math.isinf(self.width(i)) else allowed
+
+    def ratio(self, i: int) -> float:
+        """rho = sigma / alpha at boundary i."""
+        return self.sigma[i] / self.alpha[i]
+
+    def move(self, i: int, kind: Kind, eta: float = 0.0, j: int | None = None) -> tuple[float, float, float]:
+        """Coefficients of the state, of a constant prediction and of noise, over step i or to boundary j."""
+        j = i + 1 if j is None else j
+        h, alpha, sigma = self.width(i, j), self.alpha[j], self.sigma[j]
+        if kind == "noise" and sigma == 0:
+            reach = alpha * self.ratio(i)
+            return alpha / self.alpha[i], -(1 + eta) * reach, math.sqrt(eta) * reach
+        if kind == "noise":
+            noise = sigma * math.sqrt(eta * math.expm1(2 * h))
+            return alpha / self.alpha[i], -(1 + eta) * sigma * math.expm1(h), noise
+        start = sigma / self.sigma[i] * (math.exp(-eta * h) if eta else 1.0) if sigma else 0.0
+        noise = sigma * math.sqrt(-math.expm1(-2 * eta * h)) if eta else 0.0
+        return start, -alpha * math.expm1(-(1 + eta) * h), noise
