@@ -27,23 +27,29 @@ STATISTICS = ("valid_ref", "valid_strict", "unique", "nspdk", "fcd")
 Entry = tuple[str, int, dict[str, Any]]
 
 
-def _pc(steps: int, snr: float, scale: float, **more: Any) -> Entry:
-    return ("pc", steps, {"snr": snr, "scale": scale, "end": 1e-4, **more})
+def _pc(steps: int, snr: float, scale: float, grid: str | None = "logsnr", **more: Any) -> Entry:
+    # The grid is always said, or the run's own would be taken.
+    return ("pc", steps, {"snr": snr, "scale": scale, "grid": grid, "end": 1e-4, **more})
+
+
+def _published(steps: int) -> Entry:
+    return _pc(steps, 0.2, 0.7, None, predictor="reverse", published=True, norms="batch", final="none")
 
 
 SAMPLERS: dict[str, Entry] = {
-    "published": _pc(1000, 0.2, 0.7, predictor="reverse", published=True, norms="batch", final="none"),
-    "published-100": _pc(100, 0.2, 0.7, predictor="reverse", published=True, norms="batch", final="none"),
-    "published-25": _pc(25, 0.2, 0.7, predictor="reverse", published=True, norms="batch", final="none"),
+    "published": _published(1000),
+    "published-100": _published(100),
+    "published-25": _published(25),
     "s4-1000": ("s4", 1000, {"snr": 0.2, "scale": 0.7, "norms": "batch"}),
     "s4-51": ("s4", 51, {"snr": 0.4, "scale": 0.7}),
-    "default": _pc(25, 0.33, 0.5, grid="power:0.5"),
-    "default-50": _pc(50, 0.25, 0.5, grid="power:0.5"),
-    "default-12": _pc(12, 0.4, 0.5, grid="power:0.5"),
+    "default": _pc(25, 0.33, 0.5, "power:0.5"),
+    "default-50": _pc(50, 0.25, 0.5, "power:0.5"),
+    "default-12": _pc(12, 0.4, 0.5, "power:0.5"),
     "pc-25-snr0.35": _pc(25, 0.35, 0.6),
     "pc-100": _pc(100, 0.3, 0.7),
     "pc-50": _pc(50, 0.3, 0.7),
     "pc-25": _pc(25, 0.4, 0.7),
+    "pc-25-ancestral": _pc(25, 0.4, 0.7, predictor="ancestral"),
     "pc-25-batch": _pc(25, 0.4, 0.7, norms="batch"),
     "pc-25-snr0.5": _pc(25, 0.5, 0.6),
     "pc-25-snr0.5-scale0.7": _pc(25, 0.5, 0.7),
