@@ -93,6 +93,8 @@ def run(args: Namespace) -> int:
         made = generate(generator, args.out, args.num, args.chunk_size, _machine(args), args.overwrite)
     except FloatingPointError as error:
         mend = "train it on, or try another solver or other arguments"
+        if args.guide:
+            mend = "lower the weights of --guide, or take more steps"
         raise InputError(str(error), file=args.run_name, mend=mend) from error
     if made is not None:
         print(_line(args.out, made))

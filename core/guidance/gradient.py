@@ -23,7 +23,7 @@ from scorefield.core.guidance.observations import Observation
 from scorefield.core.guidance.potentials import Potential, Sum, Weighted, energies, parts, together
 from scorefield.core.guide import Guide, Run
 from scorefield.core.state import State
-from scorefield.core.system import System, Values
+from scorefield.core.system import Component, System, Values
 
 __all__ = ["DPS", "Gradient"]
 
@@ -35,8 +35,11 @@ class Gradient(Guide):
         potential: what to guide by; several add up.
         weight: factor on all of it.
         through_network: whether gradients go through the network, which costs a backward pass an evaluation. If not,
-            x0_hat is moved as if the data were independent with standard deviation `data_std`.
-        data_std: see there.
+            x0_hat is moved as if the data were independent.
+        data_std: standard deviation of the data, for `through_network` and `limit`.
+        limit: largest push of x0_hat, as a multiple of the standard deviation that independent data would have given
+            x_t; in root mean square of each sample and component. It keeps large weights from throwing a run out of
+            the data's range in one step; `none` leaves the push as published.
 
     Raises:
         InputError: a potential has no gradient, or a number that cannot be.
@@ -48,37 +51,47 @@ class Gradient(Guide):
         weight: float = 1.0,
         through_network: bool = True,
         data_std: float = 1.0,
+        limit: float | None = 3.0,
     ) -> None:
         from scorefield.core.guidance.registry import suit
 
         whole = together(potential)
         suit("gradient", whole)
-        if not data_std > 0:
-            raise InputError(f"data_std {data_std:g}", mend="give more than 0")
+        for name, value in (("data_std", data_std), ("limit", limit)):
+            if value is not None and not value > 0:
+                raise InputError(f"{name} {value:g} of gradient guidance", mend="give more than 0")
         self.potential = whole if weight == 1 else Weighted(whole, weight)
         self.gradient, self.calls = through_network, whole.calls
-        self._variance = data_std**2
+        self._variance, self.limit = data_std**2, limit
         self._system: System
         self._origins: Values
-        self._steps: dict[str, list[tuple[float, float]]]
+        self._steps: dict[str, list[tuple[float, float, float]]]
+        self._sizes: dict[str, Tensor]
 
     def begin(self, run: Run) -> Guide:
         """See `Guide.begin`."""
         mine = copy.copy(self)
         mine.potential = self.potential.begin(run)
-        mine._origins = run.system.origins(run.state)
-        mine._system, mine._steps = run.system, {}
+        mine._system, mine._origins = run.system, run.system.origins(run.state)
         times = torch.tensor(run.plan.times, dtype=torch.float64)
-        for name, component in run.system.components.items():
-            alpha, variance = component.path.alpha(times), component.path.variance(times)
-            blind = times[alpha <= 0]
-            if len(blind):
-                what = f"gradient guidance needs a signal, {name} has none at t = {float(blind[0]):g}"
-                raise InputError(what, mend="start the run later, as with the solver's argument start=0.999")
-            direct = component.space.copies * variance / alpha
-            around = direct * alpha * self._variance / (alpha**2 * self._variance + variance)
-            mine._steps[name] = list(zip(direct.tolist(), around.tolist(), strict=True))
+        mine._steps = {n: self._lengths(n, component, times) for n, component in run.system.components.items()}
+        mine._sizes = {
+            n: c.space.dimension(run.state[n], run.state.masks).clamp(min=1) * c.space.copies
+            for n, c in run.system.components.items()
+        }
         return mine
+
+    def _lengths(self, name: str, component: Component, times: Tensor) -> list[tuple[float, float, float]]:
+        """At each time: steps along minus the gradients by x_t and by x0_hat, and the largest push."""
+        alpha, variance = component.path.alpha(times), component.path.variance(times)
+        blind = times[alpha <= 0]
+        if len(blind):
+            what = f"gradient guidance needs a signal, {name} has none at t = {float(blind[0]):g}"
+            raise InputError(what, mend="start the run later, as with the solver's argument start=0.999")
+        uncertain = self._variance * variance / (alpha**2 * self._variance + variance)
+        lengths = torch.stack([variance / alpha, uncertain]) * component.space.copies
+        largest = (self.limit or math.inf) * uncertain.sqrt()
+        return list(zip(*lengths.tolist(), largest.tolist(), strict=True))
 
     def predict(self, state: State, data: Values, index: int, t: Tensor) -> Values:
         """See `Guide.predict`."""
@@ -86,18 +99,35 @@ class Gradient(Guide):
             x = {n: state[n] if self.gradient else state[n].detach().requires_grad_() for n in self._steps}
             seen = data if self.gradient else {n: v.detach().requires_grad_() for n, v in data.items()}
             energy = energies(self.potential, self._placed(state.replace(x)), self._seen(seen), t)
-            direct = self._gradients(energy, x)
-            around = {} if self.gradient else self._gradients(energy, seen)
-        if not direct and not around:
+            by_state = self._gradients(energy, x)
+            by_data = {} if self.gradient else self._gradients(energy, seen)
+        if not by_state and not by_data:
             raise InputError(f"{self.potential.name} depends neither on the state nor on the data prediction")
         guided = dict(data)
         for name, steps in self._steps.items():
-            space = self._system.components[name].space
-            for gradients, step in ((direct, steps[index][0]), (around, steps[index][1])):
-                if name in gradients:
-                    push = space.project(gradients[name], state.masks)
-                    guided[name] = torch.add(guided[name], push, alpha=-step)
+            along, around, largest = steps[index]
+            pushes = [g[name] * length for g, length in ((by_state, along), (by_data, around)) if name in g]
+            if pushes:
+                guided[name] = data[name] - self._held(name, sum(pushes[1:], pushes[0]), largest, state)
         return guided
+
+    def select(self, ancestors: Tensor) -> None:
+        """See `Guide.select`."""
+        self._origins = {n: v[ancestors] for n, v in self._origins.items()}
+        self._sizes = {n: v[ancestors] for n, v in self._sizes.items()}
+
+    def _held(self, name: str, push: Tensor, largest: float, state: State) -> Tensor:
+        """The push in the component's space, no longer than `largest` in root mean square of each sample."""
+        push = self._system.components[name].space.project(push, state.masks)
+        if self.limit is None:
+            return push
+        size = (push.square().flatten(1).sum(1) / self._sizes[name]).sqrt()
+        return push * (largest / size.clamp(min=largest)).reshape(-1, *[1] * (push.ndim - 1))
+
+    def select(self, ancestors: Tensor) -> None:
+        """See `Guide.select`."""
+        self._origins = {n: o[ancestors] for n, o in self._origins.items()}
+        self._sizes = {n: size[ancestors] for n, size in self._sizes.items()}
 
     def _placed(self, state: State) -> State:
         return state.replace(self._seen(state.components)) if self._origins else state
@@ -138,7 +168,7 @@ class DPS(Gradient):
         if scale is not None and not scale > 0:
             raise InputError(f"scale {scale:g} of DPS", mend="give more than 0")
         observed = [(weight, part) for weight, part in parts(whole) if isinstance(part, Observation)]
-        super().__init__(Sum([Weighted(_Residual(part, scale), weight) for weight, part in observed]))
+        super().__init__(Sum([Weighted(_Residual(part, scale), weight) for weight, part in observed]), limit=None)
 
 
 class _Residual(Potential):
