@@ -111,11 +111,6 @@ class Gradient(Guide):
                 guided[name] = data[name] - self._held(name, sum(pushes[1:], pushes[0]), largest, state)
         return guided
 
-    def select(self, ancestors: Tensor) -> None:
-        """See `Guide.select`."""
-        self._origins = {n: v[ancestors] for n, v in self._origins.items()}
-        self._sizes = {n: v[ancestors] for n, v in self._sizes.items()}
-
     def _held(self, name: str, push: Tensor, largest: float, state: State) -> Tensor:
         """The push in the component's space, no longer than `largest` in root mean square of each sample."""
         push = self._system.components[name].space.project(push, state.masks)
