@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -147,25 +148,24 @@ def _read_frame(path: Path, kind: str, layout: Layout) -> SeriesTable:
 
 
 def _frame(path: Path, kind: str, layout: Layout) -> pd.DataFrame:
-    texts = [name for name in (SAMPLE, LABEL, layout.group, layout.label, layout.time) if name is not None]
     try:
         if kind == ".parquet":
             return pd.read_parquet(path)
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # else cells beyond the header are dropped
+            # As text: pandas would guess types, lose the place of a bad cell, and in some versions the last digit.
             frame = pd.read_csv(
                 path, sep="\t" if ".tsv" in kind else ",", header=0 if layout.header else None,
-                dtype=dict.fromkeys(texts, str), keep_default_na=False, skipinitialspace=True, index_col=False,
-                float_precision="round_trip", low_memory=False, encoding="utf-8-sig",
+                dtype=str, keep_default_na=False, skipinitialspace=True, index_col=False, encoding="utf-8-sig",
             )  # fmt: skip
     except pd.errors.EmptyDataError:
         raise InputError("is empty", file=path) from None
     except pd.errors.ParserWarning:
         what = "rows hold more cells than the header"
         raise InputError(what, file=path, place="row 1", mend="name every column") from None
-    except Exception as error:  # whatever the reader stumbles over, the file is not such a table
-        what = f"cannot be read ({str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__})"
-        raise InputError(what, file=path) from error
+    except (OSError, ValueError, EOFError, zlib.error) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(f"cannot be read ({reason})", file=path) from error
     if not layout.header:
         frame.columns = [f"x{i}" for i in range(frame.shape[1])]
     return frame
@@ -174,7 +174,7 @@ def _frame(path: Path, kind: str, layout: Layout) -> pd.DataFrame:
 def _check_header(frame: pd.DataFrame, path: Path, kind: str, header: bool) -> None:
     names = [str(name) for name in frame.columns]
     frame.columns = names
-    if kind != ".parquet" and header and all(_is_number(name) for name in names):
+    if kind != ".parquet" and header and not any(np.isnan(_number(name)) for name in names):
         what = "the first line holds only numbers, the header is missing"
         raise InputError(what, file=path, place="row 1", mend="add the columns' names, or give --data.header=false")
     twice = [name for i, name in enumerate(names) if name in names[:i] or not name]
@@ -183,34 +183,34 @@ def _check_header(frame: pd.DataFrame, path: Path, kind: str, header: bool) -> N
         raise InputError(what, file=path, place=f"column {twice[0]!r}")
 
 
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
 def _place(row: int, column: str, kind: str) -> str:
     """Rows count from 1 below the header; the line of a text file is one more."""
     return f"row {row + 1}, column {column!r}" if kind == ".parquet" else f"row {row + 1} (line {row + 2}), {column!r}"
 
 
 def _numbers(cells: pd.Series, name: str, path: Path, kind: str) -> NDArray[np.float64]:
+    content = cells.to_numpy(dtype=object, na_value=np.nan)
     try:
-        values = cells.to_numpy(dtype=np.float64, na_value=np.nan)
+        values = content.astype(np.float64)
     except (TypeError, ValueError):
-        values = pd.to_numeric(cells, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+        values = np.array([_number(cell) for cell in content])
     wrong = np.flatnonzero(~np.isfinite(values))
     if len(wrong):
         row = int(wrong[0])
-        cell = cells.iloc[row]
-        empty = cell is None or cell is pd.NA or cell == "" or (isinstance(cell, float) and np.isnan(cell))
+        cell = content[row]
+        empty = cell is None or (isinstance(cell, float) and np.isnan(cell)) or not str(cell).strip()
         what = "the cell is empty" if empty else f"{str(cell)!r} is not a finite number"
         every = len(wrong) == len(values)
         mend = f"leave the column out: --data.time={name}" if every else "fill or remove such rows"
         raise InputError(what, file=path, place=_place(row, name, kind), mend=mend)
     return np.asarray(values, dtype=np.float64)
+
+
+def _number(cell: Any) -> float:
+    try:
+        return float(cell)
+    except (TypeError, ValueError):
+        return np.nan
 
 
 def _grouped(

@@ -17,8 +17,8 @@ from scorefield.core.optimisation import make_optimiser, rate_factor
 from scorefield.core.paths import DiscreteChain
 from scorefield.core.population import PopulationTerm, WindowCorrelations, brute_force_mmd
 from scorefield.core.sampling import sample
-from scorefield.core.solvers.grids import Explicit
 from scorefield.core.solvers.ancestral import Ancestral
+from scorefield.core.solvers.grids import Explicit
 from scorefield.core.solvers.solver import Carry, LinearSolver
 from scorefield.core.solvers.table import Layout, Rule
 from scorefield.core.state import State
