@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import torch
 from torch import Tensor
@@ -18,11 +18,15 @@ from scorefield.core.errors import InputError
 from scorefield.core.generation import CHUNK_SIZE, choose_device, chunk_sizes
 from scorefield.core.guidance.potentials import Potential
 from scorefield.core.guide import Guide
+from scorefield.core.names import unknown
 from scorefield.core.progress import SampleBar
 from scorefield.core.runs import open_run
 from scorefield.core.spaces import DirectedAdjacency, SymmetricAdjacency
 from scorefield.core.state import MASKS, State
 from scorefield.core.system import System
+
+if TYPE_CHECKING:
+    from scorefield.core.likelihood import Likelihood
 
 __all__ = ["Model", "load"]
 
@@ -223,6 +227,39 @@ class Model:
             if error.args[0] in state.as_dict():
                 raise
             raise InputError(f"the state lacks {error.args[0]}", mend="give it beside the components") from error
+
+    def log_likelihood(
+        self,
+        values: Mapping[str, Any] | State,
+        weights: Which | None = None,
+        precision: Precision = "64-true",
+        progress: Callable[[int, int], None] | None = None,
+        **settings: Any,
+    ) -> Likelihood:
+        """Log-densities of encoded samples by the probability-flow ODE, in nats; needs torchdiffeq.
+
+        Args:
+            values: components `[B, ...]`, masks and condition by name, or a state; on the device to compute on.
+            weights: `raw` or `ema`; the run's default by default.
+            precision: number type of the network and of the integration.
+            progress: called with the samples done and their number.
+            settings: fields of `core.likelihood.Settings` (`exact_up_to`, `probes`, `rtol`, `atol`, `t_min`, ...).
+
+        Raises:
+            InputError: the state does not fit the run, or a setting cannot be.
+        """
+        from scorefield.core.likelihood import Settings as Integration
+        from scorefield.core.likelihood import log_likelihood
+
+        known = [field.name for field in dataclasses.fields(Integration)]
+        for name in settings:
+            if name not in known:
+                raise unknown("setting", name, known)
+        system = self.system(weights, precision)
+        state = system.state(values)
+        self._check_shapes(system, state)
+        state = state.to(dtype=torch.float64 if precision == "64-true" else torch.float32)
+        return log_likelihood(system.to(state.device), state, Integration(**settings), progress=progress)
 
     def _check_shapes(self, system: System, state: State) -> None:
         """Refuse what is not laid out like the run's own states."""
