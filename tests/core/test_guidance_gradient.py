@@ -91,7 +91,7 @@ class Silent:
 
 def test_observed_entries_move_to_the_observation_monotonically_in_the_weight() -> None:
     """As the mean of the posterior does, y w / (1 + w), but further: the bias of taking x0_hat as certain."""
-    y, weights = torch.tensor([0.8, math.nan, math.nan]), (0.0, 0.1, 0.3, 1.0, 3.0, 10.0)
+    y, weights = torch.tensor([0.8, math.nan, math.nan]), (0.0, 0.1, 0.3, 1.0, 3.0)
     solver, moved = make_solver("ddpm", 200), []
     for weight in weights:
         guide = Gradient(GaussianObservation("x", y, 1.0), weight, limit=None)
@@ -99,7 +99,7 @@ def test_observed_entries_move_to_the_observation_monotonically_in_the_weight() 
         assert mean[1:].abs().max() == 0
         moved.append(float(mean[0]))
     assert moved[0] == 0
-    assert all(a < b <= 0.8 for a, b in itertools.pairwise(moved))
+    assert all(a < b < 0.8 for a, b in itertools.pairwise(moved))
     assert all(mean > 1.04 * 0.8 * w / (1 + w) for mean, w in zip(moved[1:], weights[1:], strict=True))
 
 
