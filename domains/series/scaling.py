@@ -47,7 +47,7 @@ class Scaling:
     @property
     def constant(self) -> NDArray[np.bool_]:
         """Which columns have only one value, `(D,)`."""
-        return self.low == self.high
+        return np.asarray(self.low == self.high)
 
     def scaled(self, values: NDArray[Any]) -> Array:
         """Values `(..., D)` in units of the data as numbers in [-1, 1] (beyond where they leave the range)."""

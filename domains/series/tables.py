@@ -281,9 +281,9 @@ def _read_arrays(path: Path, layout: Layout) -> SeriesTable:
 
 def _stripped(series: NDArray[np.float64]) -> NDArray[np.int64]:
     """Steps of each series without rows of NaN at its end, with which tslearn fills shorter ones up."""
-    there = ~np.isnan(series).all(2)
+    there: NDArray[np.bool_] = np.asarray(~np.isnan(series).all(2))
     last = there.shape[1] - np.argmax(there[:, ::-1], axis=1)
-    return np.where(there.any(1), last, there.shape[1]).astype(np.int64)
+    return np.asarray(np.where(there.any(1), last, there.shape[1]), dtype=np.int64)
 
 
 def _chosen(arrays: dict[str, NDArray[Any]], wanted: str | None, path: Path) -> str:

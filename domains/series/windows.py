@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -20,9 +21,19 @@ from numpy.typing import NDArray
 from scorefield.core.errors import InputError
 from scorefield.core.loading import Batch
 
-__all__ = ["Split", "WindowDataset", "contiguous_split", "cut", "paper_split", "thinned", "window_starts"]
+__all__ = [
+    "Split",
+    "WindowDataset",
+    "check_enough",
+    "contiguous_split",
+    "cut",
+    "paper_split",
+    "thinned",
+    "window_starts",
+]
 
 Rows = NDArray[np.int64]
+_Number = TypeVar("_Number", bound=np.floating[Any])
 
 
 @dataclass(frozen=True)
@@ -87,9 +98,9 @@ def contiguous_split(bounds: Rows, length: int, stride: int, proportion: float) 
     return Split(train, test, np.arange(int(bounds[-1])) < edge, made)
 
 
-def cut(values: NDArray[np.float64], starts: Rows, length: int) -> NDArray[np.float64]:
+def cut(values: NDArray[_Number], starts: Rows, length: int) -> NDArray[_Number]:
     """The windows `(n, length, D)` of a table `(rows, D)`."""
-    return values[starts[:, None] + np.arange(length)]
+    return np.asarray(values[starts[:, None] + np.arange(length)])
 
 
 def thinned(rows: Rows, most: int) -> Rows:

@@ -16,6 +16,7 @@ from scorefield.domains.series.samples import SeriesSamples
 from scorefield.domains.series.sources import sines
 from scorefield.domains.series.statistics import SeriesPopulation, compare_series
 from scorefield.domains.series.statistics.catalogue import CATALOGUE
+from scorefield.domains.series.statistics.population import table_of
 from scorefield.domains.series.tables import read_table
 
 QUICK = Resampling(permutations=19, bootstrap=20, floors=2)
@@ -170,7 +171,7 @@ def test_a_long_statistic_is_quick_on_little(files, monkeypatch):
         (["gen.npz", "other.npz"], ["gen.npz", "windows of 12 steps, the generated have 9"]),
         (["real.csv", "wide.npz"], ["wide.npz", "4 columns, 3 in"]),
         (["real.csv", "named.npz"], ["named.npz", "column 'z'", "is not in"]),
-        (["real.csv", "scaled.npz"], ["scaled.npz", "column 'a' spans", "same units"]),
+        (["real.csv", "scaled.npz"], ["scaled.npz", "column 'b' spans", "same units"]),
         (["real.csv", "far.npz"], ["far.npz", "column 'b' spans", "same units"]),
         (["real.csv", "few.npz"], ["few.npz", "2 windows of 12 steps", "at least 5"]),
         (["real.csv", "uneven.csv"], ["uneven.csv", "3 to 4 steps", "one length"]),
@@ -203,6 +204,13 @@ def test_bad_input_is_one_line(files, capsys, monkeypatch, arguments, words):
     assert error.count("\n") == 1
     assert all(word in error for word in words), error
     assert not (files / "out.json").exists()
+
+
+def test_scaled_values_within_a_wide_range_are_seen_too():
+    real = windows(walk(1)) * np.array([100, 1, 1]) - np.array([9000, 90, 90])
+    scaled = SeriesPopulation(table_of(real)).scaling.unit(real)
+    with pytest.raises(InputError, match="same units"):
+        compare_series(real, scaled, resampling=QUICK, only=["vds"], figures=False)
 
 
 def test_files_tell_their_domain(files):

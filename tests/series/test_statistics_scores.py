@@ -14,7 +14,9 @@ from scorefield.core.population import brute_force_mmd
 from scorefield.core.statistics.distances import distance_between, memberships
 from scorefield.core.statistics.frechet import Frechet
 from scorefield.core.statistics.spectral import DrawnMMD, SpectralMMD
+from scorefield.core.statistics.uncertainty import Resampling
 from scorefield.domains.series.sources import sines
+from scorefield.domains.series.statistics import compare_series
 from scorefield.domains.series.statistics.discriminative import Discriminator
 from scorefield.domains.series.statistics.encoder import EncoderTraining, train_encoder
 from scorefield.domains.series.statistics.moments import MeanCorrelations, correlational_by_draws, window_moments
@@ -30,6 +32,7 @@ from scorefield.domains.series.statistics.predictive import Predictor
 from scorefield.domains.series.statistics.recurrent import Adam, StackedGRU
 
 rng = np.random.default_rng(0)
+QUICK = Resampling(permutations=19, bootstrap=20, floors=2)
 
 
 def fixture(folder: Path, name: str) -> dict[str, np.ndarray]:
@@ -109,12 +112,12 @@ def test_stored_recurrent_network(shared_dir, kind, scope, cell):
     optimiser = Adam(network)
     logits, loss = run()
     torch.testing.assert_close(logits, stored["logit"], atol=1e-6, rtol=0)
-    assert float(loss) == pytest.approx(float(stored["loss"]), abs=1e-6)
+    assert float(loss.detach()) == pytest.approx(float(stored["loss"]), abs=1e-6)
     for _ in range(3):
         optimiser.step(run()[1])
     for name, value in parts.items():
         torch.testing.assert_close(value, stored[f"adam3.{name}"].reshape(value.shape), atol=1e-5, rtol=0)
-    assert float(run()[1]) == pytest.approx(float(stored["loss_after3"]), abs=1e-6)
+    assert float(run()[1].detach()) == pytest.approx(float(stored["loss_after3"]), abs=1e-6)
 
 
 def generators(*seeds: int) -> list[np.random.Generator]:
@@ -155,7 +158,7 @@ def test_a_predictor_predicts(features, everything):
     x = (torch.linspace(0, 6, 80)[:, None, None] + steps * 0.7).sin().expand(-1, -1, features) / 2 + 0.5
     task = (np.arange(40), np.arange(40, 80))
     early, late = (Predictor(everything, steps=n)(x, [task], generators(0))[0] for n in (1, 300))
-    assert late < 0.8 * early
+    assert late < (0.8 if everything else 0.96) * early
 
 
 def test_the_encoder_is_trained_and_seeded():
@@ -184,20 +187,43 @@ def test_the_contrast_falls_in_training():
     assert losses[1] < losses[0]
 
 
-def test_warping_distances_and_neighbours():
+def straight(x):
+    """Plain distances between all windows."""
+    return np.sqrt(((x[:, None] - x[None]) ** 2).sum((2, 3)))
+
+
+@pytest.mark.slow  # tslearn compiles for half a minute
+def test_warping_distances():
     x = sines(24, 8, 2, 1).astype(np.float32)
     table = warping_distances(x, "dtw")
     assert table.shape == (24, 24)
-    assert np.allclose(np.diag(table), 0)
-    straight = np.sqrt(((x[:, None] - x[None]) ** 2).sum((2, 3)))
-    assert (table <= straight + 1e-5).all()
+    np.testing.assert_allclose(np.diag(table), 0, atol=1e-12)
+    assert (table <= straight(x) + 1e-5).all()
+    cost = ((x[0][:, None] - x[1][None]) ** 2).sum(-1).astype(float)
+    best = np.full((9, 9), np.inf)
+    best[0, 0] = 0
+    for i in range(8):
+        for j in range(8):
+            best[i + 1, j + 1] = cost[i, j] + min(best[i, j], best[i, j + 1], best[i + 1, j])
+    assert table[0, 1] == pytest.approx(np.sqrt(best[8, 8]), abs=1e-6)
+    soft = warping_distances(x, "soft_dtw")
+    np.testing.assert_allclose(np.diag(soft), 0, atol=1e-8)
+    assert soft.min() > -1e-8
+    one, two = x[:12], x[12:]
+    found = compare_series(one, two, resampling=QUICK, only=["dtw_nn", "dtw_1nn", "soft_dtw_nn"], figures=False)
+    assert 0.3 < found["dtw_nn"].value < 3
+    assert found["soft_dtw_nn"].low <= found["soft_dtw_nn"].value <= found["soft_dtw_nn"].high
+    assert 0 <= found["dtw_1nn"].value <= 1
+
+
+def test_nearest_neighbours_of_two_sets():
+    x = sines(24, 8, 2, 1).astype(np.float32)
     rows = np.arange(12), np.arange(12, 24)
-    near = distance_between(NeighbourRatio(table), *rows)
-    assert 0.3 < near < 3
-    copies = warping_distances(np.concatenate([x[:12], x[:12]]), "dtw")
+    assert 0.3 < distance_between(NeighbourRatio(straight(x)), *rows) < 3
+    copies = straight(np.concatenate([x[:12], x[:12]]))
     assert distance_between(NeighbourRatio(copies), *rows) == pytest.approx(0, abs=1e-6)
     assert distance_between(NeighbourAccuracy(copies), *rows) == 0
-    far = warping_distances(np.concatenate([x[:12], x[12:] + 9]), "dtw")
+    far = straight(np.concatenate([x[:12], x[12:] + 9]))
     assert distance_between(NeighbourRatio(far), *rows) > 5
     assert distance_between(NeighbourAccuracy(far), *rows) == 1
 
@@ -220,6 +246,6 @@ def test_shifts_of_a_set_from_itself_are_zero():
     for features in (windows.correlations, windows.values(), windows.autocorrelations, windows.lagged(2)):
         assert distance_between(SpectralMMD(), features, features) == pytest.approx(0, abs=1e-12)
     assert distance_between(DrawnMMD(), windows.values(), windows.values()) == pytest.approx(0, abs=1e-12)
-    assert distance_between(MeanCorrelations(3, 12), windows.moments, windows.moments) == 0
+    assert distance_between(MeanCorrelations(3, 12), windows.moments, windows.moments) == pytest.approx(0, abs=1e-12)
     assert len(SCORING_BANDWIDTHS) == 9
     assert windows.lagged(12).shape == (50, 0)

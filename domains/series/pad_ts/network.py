@@ -126,7 +126,7 @@ class _IndexEmbedding(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(2 * _FREQUENCIES, width), nn.SiLU(), nn.Linear(width, width))
 
     def forward(self, index: Tensor) -> Tensor:
-        return cast(Tensor, self.mlp(sinusoids(index).to(self.mlp[0].weight.dtype)))
+        return cast(Tensor, self.mlp(sinusoids(index).to(next(self.mlp.parameters()).dtype)))
 
 
 class _Decoder(nn.Module):
