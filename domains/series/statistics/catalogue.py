@@ -303,6 +303,7 @@ CATALOGUE: tuple[Entry, ...] = (
         "area under that classifier's ROC curve; 1/2: nothing told apart",
         _discriminative("ds", Discriminator(), True),
         True,
+        "",
     ),
     Entry(
         "ds_probe",

@@ -74,7 +74,7 @@ def compare_series(
         "series",
         *names,
         tuple(rows),
-        series_figures(pair, real.columns, seed, progress=progress) if figures else (),
+        series_figures(pair, real.columns, seed, names) if figures else (),
         (*pair.notes, *notes),
         {**pair.facts, **_versions(settings, seed)},
         work.attachments,

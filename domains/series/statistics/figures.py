@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,7 +38,9 @@ _BLOCK = 4096
 _SIDES = (("real", REAL_COLOUR), ("generated", GENERATED_COLOUR))
 
 
-def series_figures(pair: Pair, columns: Sequence[str], seed: int, *, progress: bool = False) -> tuple[Figure, ...]:
+def series_figures(
+    pair: Pair, columns: Sequence[str], seed: int, names: tuple[str, str] = ("real", "generated")
+) -> tuple[Figure, ...]:
     """The figures of a comparison; windows shown are drawn at random, all on the scale from 0 to 1."""
     sets = (pair.real.x, pair.generated.x)
     features = len(columns)
@@ -49,7 +52,11 @@ def series_figures(pair: Pair, columns: Sequence[str], seed: int, *, progress: b
     ]
     figures = [
         Figure(f"Windows drawn at random{some}", _windows_svg(sets, columns, chosen, seed), wide=True),
-        Figure(f"Marginal densities{some}", distributions_svg(panels, ("real", "generated")), wide=True),
+        Figure(
+            f"Marginal densities{some}",
+            distributions_svg(panels, (Path(names[0]).name, Path(names[1]).name)),
+            wide=True,
+        ),
     ]
     if features > 1:
         figures.append(Figure("Mean correlations within a window", _correlations_svg(sets, columns), wide=True))
@@ -165,8 +172,12 @@ def _maps(pair: Pair, seed: int) -> dict[str, tuple[npt.NDArray[np.floating], np
 def _map_png(points: tuple[npt.NDArray[np.floating], npt.NDArray[np.floating]]) -> bytes:
     canvas = Canvas(figsize=(5.2, 4.6), layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1))
     axis = canvas.subplots()
-    for part, (name, colour) in zip(points, _SIDES, strict=True):
-        axis.scatter(part[:, 0], part[:, 1], s=7, color=colour, alpha=0.45, linewidth=0, label=name)
+    both = np.concatenate(points)
+    colours = np.repeat([colour for _, colour in _SIDES], [len(part) for part in points])
+    order = np.random.default_rng(0).permutation(len(both))  # else the set drawn last hides the other
+    axis.scatter(*both[order].T, s=7, c=colours[order], alpha=0.5, linewidth=0)
+    for name, colour in _SIDES:
+        axis.scatter([], [], s=7, color=colour, linewidth=0, label=name)
     axis.legend(fontsize=8, frameon=False, markerscale=2)
     axis.tick_params(labelsize=7, length=2)
     axis.spines[["top", "right"]].set_visible(False)
