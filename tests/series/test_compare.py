@@ -239,6 +239,36 @@ def test_real_windows_are_kept_for_the_next_comparison(files):
     assert first.correlations is first.correlations
 
 
+def a_run(folder, data, low=0.0, high=1.0):
+    model = {"format": 1, "domain": "series", "system": {}, "sizes": {"length": 10, "features": 2}, "sampling": {}}
+    model |= {"tables": {"kind": "series", "columns": ["x0", "x1"], "low": [low] * 2, "high": [high] * 2}, "data": data}
+    folder.mkdir()
+    (folder / "model.json").write_text(json.dumps(model))
+
+
+def test_a_run_brings_its_windows_and_its_scale(tmp_path, capsys):
+    arguments = {"window": 10, "features": 2, "number": 80, "split": "contiguous", "proportion": 0.5, "batch_size": 8}
+    data = {"class_path": "scorefield.domains.series.data.SinesData", "init_args": arguments}
+    a_run(tmp_path / "run", data)
+    a_run(tmp_path / "wide", data, high=2.0)
+    generated = sines(40, 10, 2, 9)
+    only = ["vds_exact", "memorisation"]
+    found, wide = (
+        compare(tmp_path / name, generated, resampling=QUICK, only=only, figures=False) for name in ("run", "wide")
+    )
+    assert found["vds_exact"].n_real == 40
+    assert found["memorisation"].value > 0.3
+    assert wide["vds_exact"].value < found["vds_exact"].value
+    a_run(tmp_path / "paper", {**data, "init_args": {**arguments, "split": "paper", "proportion": 1.0}})
+    same = compare(tmp_path / "paper", generated, resampling=QUICK, only=only, figures=False)
+    assert same["memorisation"].value is None
+    a_run(tmp_path / "bare", None)
+    SeriesSamples(generated, ("x0", "x1")).save(tmp_path / "gen.npz")
+    capsys.readouterr()
+    assert main(["compare", str(tmp_path / "bare"), str(tmp_path / "gen.npz")]) == 2
+    assert "which data it was trained on" in capsys.readouterr().err
+
+
 def test_every_statistic_is_listed(capsys):
     assert main(["list", "statistics"]) == 0
     printed = capsys.readouterr().out
