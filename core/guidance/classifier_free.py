@@ -26,6 +26,8 @@ from scorefield.core.system import Network, System, Values
 
 __all__ = ["ClassifierFree", "GuidedNetwork"]
 
+_SLACK = 1e-6  # for times in float32
+
 Null = Mapping[str, Tensor | float | int]
 
 
@@ -110,7 +112,7 @@ class GuidedNetwork(Network):
         """
         outputs: Values = self.network(self._doubled(state), torch.cat([t, t]))
         low, high = self.interval
-        weight = torch.where((t >= low) & (t <= high), self.weight, 1.0)
+        weight = torch.where((t > low - _SLACK) & (t < high + _SLACK), self.weight, 1.0)
         guided = {}
         for name, output in outputs.items():
             conditional, unconditional = output.chunk(2)

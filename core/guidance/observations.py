@@ -212,11 +212,13 @@ class GaussianObservation(Observation):
         """See `Potential.begin`."""
         mine = super().begin(run)
         if isinstance(self.std, Tensor):
-            value = mine.known(run.state)[0]
-            if torch.broadcast_shapes(self.std.shape, value.shape) != value.shape:
-                what = f"standard deviations of shape {tuple(self.std.shape)}"
-                raise InputError(what, mend=f"the observation has {tuple(value.shape[1:])}")
             mine.std = self.std.to(run.state.device, run.state.dtype)
+            value = mine.known(run.state)[0]
+            try:
+                mine.std.expand_as(value)
+            except RuntimeError:
+                what = f"standard deviations of shape {tuple(self.std.shape)}"
+                raise InputError(what, mend=f"the observation has {tuple(value.shape[1:])}") from None
         return mine
 
     def energy(self, state: State, data: Values, t: Tensor) -> Tensor:
