@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
@@ -20,7 +21,7 @@ from torch import Tensor
 import scorefield
 from scorefield.core.checkpoints import ModelRecord, Which
 from scorefield.core.domain import Domain, Samples
-from scorefield.core.errors import InputError
+from scorefield.core.errors import InputError, InputWarning
 from scorefield.core.guidance.classifier_free import ClassifierFree
 from scorefield.core.guidance.naming import make_guides
 from scorefield.core.guidance.potentials import Potential
@@ -37,6 +38,8 @@ __all__ = ["PRECISIONS", "Diffusion", "Precision", "Settings", "join"]
 
 Precision = Literal["32-true", "bf16-mixed", "64-true"]
 PRECISIONS: tuple[str, ...] = get_args(Precision)
+
+_BFLOAT_BITS = 8
 
 _GUIDANCE = ("guide", "way", "way_arguments")
 
@@ -108,6 +111,8 @@ class Diffusion:
         self._unnamed = bool(guides)
         for guide in self.guides:
             system = guide.wrap(system) if isinstance(guide, ClassifierFree) else system
+        if settings.precision == "bf16-mixed" and any(guide.gradient for guide in self.guides):
+            _warn_of_rounding(system)
         self.system = _in_precision(system, settings.precision)
         self._dtype = torch.float64 if settings.precision == "64-true" else torch.float32
 
@@ -225,6 +230,15 @@ def join(parts: list[State]) -> State:
         joined([dict(part.masks) for part in parts]),
         joined([part.condition for part in parts]),
     )
+
+
+def _warn_of_rounding(system: System) -> None:
+    """Tell where gradients of x0_hat magnify the rounding of a bfloat16 network: by (sigma / alpha)^2 at the start."""
+    paths = [component.path for component in system.components.values()]
+    starts = torch.tensor(min(path.t_max for path in paths), dtype=torch.float64)
+    if max(float(path.variance(starts) / path.alpha(starts) ** 2) for path in paths) > 2**_BFLOAT_BITS:
+        what = "gradients through a network in bf16-mixed drown in rounding where noise is high"
+        warnings.warn(f"{what}; give precision 32-true, or the way's through_network=false", InputWarning, stacklevel=3)
 
 
 class _Mixed(Network):

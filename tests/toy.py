@@ -17,6 +17,8 @@ from torch import nn
 
 from scorefield.core.errors import InputError
 from scorefield.core.files import atomic
+from scorefield.core.guidance.naming import PotentialEntry
+from scorefield.core.guidance.properties import Property, Regressor, read_aim
 from scorefield.core.paths import VP
 from scorefield.core.spaces import Masked
 from scorefield.core.state import State
@@ -112,8 +114,28 @@ class ToyDomain:
         x = nn.functional.pad(state["x"], (0, 0, 0, more))
         return State({"x": x}, {"mask": nn.functional.pad(state.masks["mask"], (0, more))})
 
+    def potentials(self):
+        return {
+            "left": PotentialEntry(_left, Regressor, "=NUMBER|max|min", "mean first coordinate"),
+            "count": PotentialEntry(_count, Property, "[=NUMBER|max|min]", "number of points on the right"),
+        }
+
     def decode(self, state, tables):
         return Points(state.masks["mask"].sum(1).numpy(), state["x"].numpy(), state)
+
+
+def _left(asked, tables):
+    def mean(state, t):
+        mask = state.masks["mask"]
+        return (state["x"][..., 0] * mask).sum(1) / mask.sum(1)
+
+    return Regressor(mean, read_aim(asked.target or "max", asked.name))
+
+
+def _count(asked, tables):
+    return Property(
+        lambda state: (state["x"][..., 0] > 1).sum(1), read_aim(asked.target or "max", asked.name), None, "count"
+    )
 
 
 def make_run(folder: Path, **changes) -> Path:

@@ -18,7 +18,6 @@ LIGHT = [
     ["list", "configs"],
     ["list", "domains"],
     ["list", "runs"],
-    ["list", "potentials"],
     ["list", "--help"],
 ]
 
@@ -72,15 +71,29 @@ def test_solvers_with_their_arguments(capsys):
     assert "published=false" in after
 
 
+def test_potentials_with_the_ways_that_can_use_them(capsys):
+    listed = rows(capsys, "potentials")
+    assert listed["graphs/degree=NUMBER|max|min"].startswith("differentiable; gradient")
+    assert listed["graphs/degree=NUMBER|max|min"].endswith("; mean number of neighbours")
+    assert listed["graphs/qed[=NUMBER|max|min]"].startswith("no gradient; ")
+    assert "gradient, dps, replacement" in listed["core/GaussianObservation"]
+    assert listed["core/condition"].startswith("classifier-free; ")
+    assert all(listed.values())
+
+
+def test_ways_with_their_arguments(capsys):
+    assert main(["list", "ways"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    names = [line.partition(" ")[0] for line in lines if not line.startswith(" ")]
+    assert {"gradient", "dps", "replacement"} <= set(names)
+    after = lines[next(i for i, line in enumerate(lines) if line.startswith("gradient ")) + 1]
+    assert after.split() == ["arguments:", "weight=1.0,", "through_network=true,", "data_std=1.0,", "limit=3.0"]
+
+
 def test_statistics(capsys):
     listed = rows(capsys, "statistics")
     assert any(name.startswith("graphs/") for name in listed)
     assert all(listed.values())
-
-
-def test_potentials_says_that_there_are_none(capsys):
-    assert main(["list", "potentials"]) == 0
-    assert capsys.readouterr().out == "this version has no potentials\n"
 
 
 def test_runs_shows_finished_unfinished_and_broken(capsys, tmp_path, monkeypatch):
