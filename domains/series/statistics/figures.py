@@ -165,7 +165,7 @@ def _maps(pair: Pair, seed: int) -> dict[str, tuple[npt.NDArray[np.floating], np
     cut = len(flat[0])
     return {
         "Principal components of the real windows": (principal.transform(flat[0]), principal.transform(flat[1])),
-        "t-SNE of the windows (perplexity 40, 300 iterations)": (near[:cut], near[cut:]),
+        f"t-SNE of the windows (perplexity {neighbours:.0f}, 300 iterations)": (near[:cut], near[cut:]),
     }
 
 

@@ -121,7 +121,6 @@ class SeriesPopulation:
     def __init__(self, table: SeriesTable, scaling: Scaling | None = None) -> None:
         self.table = table
         self.scaling = Scaling.fit(table.values) if scaling is None else scaling
-        self.progress = False
         self._kept: dict[tuple[object, ...], ScoredWindows] = {}
 
     def __len__(self) -> int:
