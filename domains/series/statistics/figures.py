@@ -175,7 +175,7 @@ def _map_png(points: tuple[npt.NDArray[np.floating], npt.NDArray[np.floating]]) 
     both = np.concatenate(points)
     colours = np.repeat([colour for _, colour in _SIDES], [len(part) for part in points])
     order = np.random.default_rng(0).permutation(len(both))  # else the set drawn last hides the other
-    axis.scatter(*both[order].T, s=7, c=colours[order], alpha=0.5, linewidth=0)
+    axis.scatter(both[order, 0], both[order, 1], s=7, c=colours[order], alpha=0.5, linewidth=0)
     for name, colour in _SIDES:
         axis.scatter([], [], s=7, color=colour, linewidth=0, label=name)
     axis.legend(fontsize=8, frameon=False, markerscale=2)
