@@ -95,7 +95,8 @@ class Model:
     ) -> Diffusion:
         """What makes this model's samples chunk by chunk.
 
-        Arguments as in `sample`; a solver other than the run's own does not take over the run's arguments for it.
+        Arguments as in `sample`, and `way_arguments`, those of the way; a solver other than the run's own does not
+        take over the run's arguments for it.
 
         Raises:
             InputError: a setting is unknown or not possible for this run.
@@ -145,7 +146,6 @@ class Model:
         conditions: Mapping[str, Any] | None = None,
         guide: Guidance = (),
         way: str | None = None,
-        way_arguments: Mapping[str, Any] | None = None,
         **solver_arguments: Any,
     ) -> Samples | State:
         """Generate in this process; with equal settings and threads, the samples of the command `sample`.
@@ -163,11 +163,8 @@ class Model:
             precision: `32-true`, `bf16-mixed` or `64-true`.
             tile_size: rows of one network call.
             conditions: what the user fixes and the domain would draw otherwise (`{"num_nodes": 7}`).
-            guide: what to guide by: names as on the command line (`"atoms.N=0.2:5"`, see `scorefield list
-                potentials`), potentials, or guides.
-            way: how to use names and potentials (`scorefield list ways`); by default by their gradient, those that
-                have none by particles.
-            way_arguments: arguments of the way.
+            guide: names as on the command line (`"atoms.N=0.2:5"`), potentials or guides, one or several.
+            way: how to use names and potentials; by default by their gradient, those that have none by particles.
             solver_arguments: further arguments of the solver.
 
         Returns:
@@ -178,14 +175,10 @@ class Model:
         """
         self._check_misplaced(solver_arguments)
         generator = self.generator(
-            solver, steps, seed, weights, precision, tile_size, conditions, solver_arguments, guide, way, way_arguments
+            solver, steps, seed, weights, precision, tile_size, conditions, solver_arguments, guide, way
         )
         parts = _chunks(generator, num, chunk_size, choose_device(device), decode, progress)
-        state = join([state for state, _ in parts])
-        if not decode:
-            return state
-        samples = generator.samples_type().concatenate([samples for _, samples in parts if samples is not None])
-        return _with_state(samples, state)
+        return _joined(generator, parts) if decode else join([state for state, _ in parts])
 
     def _check_misplaced(self, solver_arguments: Mapping[str, Any]) -> None:
         for name, value in solver_arguments.items():
@@ -299,9 +292,11 @@ def _chunks(
     return parts
 
 
-def _with_state(samples: Samples, state: State) -> Samples:
+def _joined(generator: Diffusion, parts: list[tuple[State, Samples | None]]) -> Samples:
+    """The objects of all chunks, with the tensors where their class has a field for them."""
+    samples = generator.samples_type().concatenate([samples for _, samples in parts if samples is not None])
     if dataclasses.is_dataclass(samples) and any(f.name == "state" for f in dataclasses.fields(samples)):
-        return dataclasses.replace(samples, state=state)
+        return dataclasses.replace(samples, state=join([state for state, _ in parts]))
     return samples
 
 
