@@ -99,7 +99,9 @@ class GuidedNetwork(Network):
         self, system: System, null: Null, weight: float, interval: tuple[float, float], rescale: float
     ) -> None:
         super().__init__()
-        self.network, self.null = system.network, dict(null)
+        self.network, self.names = system.network, tuple(null)
+        for name, token in null.items():
+            self.register_buffer(f"null_{name}", torch.as_tensor(token), persistent=False)
         self.spaces: dict[str, Space] = {n: c.space for n, c in system.components.items()}
         self.weight, self.interval, self.rescale = weight, interval, rescale
         self.calls = 2 * int(getattr(system.network, "calls", 1))
@@ -123,14 +125,14 @@ class GuidedNetwork(Network):
 
     def _doubled(self, state: State) -> State:
         both = state.map(lambda value: torch.cat([value, value]))
-        for name, token in self.null.items():
+        for name in self.names:
             if name not in state.condition:
                 raise InputError(f"the state lacks the condition {name!r}", mend="give it, or sample without guidance")
-            given = state.condition[name]
+            given, token = state.condition[name], self.get_buffer(f"null_{name}")
             try:
-                null = torch.as_tensor(token).to(given).expand_as(given)
+                null = token.to(given).expand_as(given)
             except RuntimeError:
-                what = f"the null token of {name} has shape {tuple(torch.as_tensor(token).shape)}"
+                what = f"the null token of {name} has shape {tuple(token.shape)}"
                 raise InputError(what, mend=f"one sample's condition has {tuple(given.shape[1:])}") from None
             both.condition[name] = torch.cat([given, null])
         return both
