@@ -35,7 +35,7 @@ class Gradient(Guide):
         potential: what to guide by; several add up.
         weight: factor on all of it.
         through_network: whether gradients go through the network, which costs a backward pass an evaluation. If not,
-            x0_hat is moved as if the data were independent.
+            x0_hat is moved as if the data were independent; energies of x_t alone are the same either way.
         data_std: standard deviation of the data, for `through_network` and `limit`.
         limit: largest push of x0_hat, as a multiple of the standard deviation that independent data would have given
             x_t; in root mean square of each sample and component. It keeps large weights from throwing a run out of
@@ -117,7 +117,7 @@ class Gradient(Guide):
         if self.limit is None:
             return push
         size = (push.square().flatten(1).sum(1) / self._sizes[name]).sqrt()
-        return push * (largest / size.clamp(min=largest)).reshape(-1, *[1] * (push.ndim - 1))
+        return push * (largest / size.clamp(min=largest or 1.0)).reshape(-1, *[1] * (push.ndim - 1))
 
     def select(self, ancestors: Tensor) -> None:
         """See `Guide.select`."""

@@ -237,6 +237,13 @@ def test_pushes_are_held_within_the_limit(limit: float, weight: float) -> None:
         torch.testing.assert_close(held[name] * wanted[:, None, None], free[name] * size[:, None, None])
 
 
+def test_nothing_is_pushed_where_there_is_no_noise() -> None:
+    solver = make_solver("ddim", 4, grid="uniform", start=0.9, end=0.0, final="denoise")
+    y = GaussianObservation("x", torch.tensor([0.5, math.nan, math.nan]), 0.5)
+    result = sample(gaussian(path=Linear()), flat(2), solver, Seeded(0), guides=[Gradient(y)])
+    assert result.state["x"].isfinite().all()
+
+
 def test_energies_see_the_origin() -> None:
     """A run about an origin with y is a run about zero with y - origin."""
     origin = torch.tensor([2.0, -1.0, 0.5]).double()
