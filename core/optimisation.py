@@ -46,7 +46,9 @@ def make_optimiser(
                 raise unknown("option", option, _OPTIONS, place=f"per_component.{name}")
     listed = [{"params": members, "name": name, **per_component.get(name, {})} for name, members in groups.items()]
     chosen = torch.optim.Adam if algorithm == "adam" else torch.optim.AdamW
-    return chosen(listed, **settings)
+    # On a CPU one pass over the parameters in place of ten; PyTorch chooses well by itself elsewhere.
+    on_cpu = all(parameter.device.type == "cpu" for members in groups.values() for parameter in members)
+    return chosen(listed, fused=True if on_cpu else None, **settings)
 
 
 def rate_factor(

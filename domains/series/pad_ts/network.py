@@ -32,7 +32,7 @@ _FREQUENCIES = 128
 
 
 class _Attention(nn.Module):
-    """Full attention; `gate` `[H]` or `[B, 1, H]` scales its output."""
+    """Full attention."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -40,31 +40,23 @@ class _Attention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
 
-    def forward(self, tokens: Tensor, gate: Tensor | None = None) -> Tensor:
+    def forward(self, tokens: Tensor) -> Tensor:
         batch, number, width = tokens.shape
-        parts = self.qkv(tokens).reshape(batch, number, 3, self.heads, width // self.heads)
-        query, key, value = parts.permute(2, 0, 3, 1, 4).unbind(0)
+        parts = self.qkv(tokens).chunk(3, -1)
+        query, key, value = (p.reshape(batch, number, self.heads, -1).transpose(1, 2) for p in parts)
         mixed = functional.scaled_dot_product_attention(query, key, value)
-        return _gated(self.proj, mixed.transpose(1, 2).reshape(batch, number, width), gate)
+        return cast(Tensor, self.proj(mixed.transpose(1, 2).reshape(batch, number, width)))
 
 
 class _Perceptron(nn.Module):
-    """Two layers with a GELU between (its tanh form); `gate` as in `_Attention`."""
+    """Two layers with a GELU between (its tanh form)."""
 
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
         self.fc1, self.fc2 = nn.Linear(width, hidden), nn.Linear(hidden, width)
 
-    def forward(self, tokens: Tensor, gate: Tensor | None = None) -> Tensor:
-        return _gated(self.fc2, functional.gelu(self.fc1(tokens), approximate="tanh"), gate)
-
-
-def _gated(layer: nn.Linear, tokens: Tensor, gate: Tensor | None) -> Tensor:
-    """The layer's output times the gate; one gate for all rows goes into the weights, which are fewer."""
-    if gate is None or gate.ndim > 1:
-        outputs: Tensor = layer(tokens)
-        return outputs if gate is None else outputs * gate
-    return functional.linear(tokens, layer.weight * gate[:, None], layer.bias * gate)
+    def forward(self, tokens: Tensor) -> Tensor:
+        return cast(Tensor, self.fc2(functional.gelu(self.fc1(tokens), approximate="tanh")))
 
 
 def _modulated(tokens: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
@@ -98,8 +90,8 @@ class _DecoderBlock(nn.Module):
         parts = self.adaLN_modulation(condition)
         parts = parts[0] if len(parts) == 1 else parts[:, None]
         shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = parts.chunk(6, -1)
-        tokens = tokens + self.attn(_modulated(tokens, scale, shift), gate)
-        return cast(Tensor, tokens + self.mlp(_modulated(tokens, mlp_scale, mlp_shift), mlp_gate))
+        tokens = torch.addcmul(tokens, gate, self.attn(_modulated(tokens, scale, shift)))
+        return torch.addcmul(tokens, mlp_gate, self.mlp(_modulated(tokens, mlp_scale, mlp_shift)))
 
 
 class _Encoder(nn.Module):
@@ -138,10 +130,11 @@ class _Decoder(nn.Module):
     def forward(self, tokens: Tensor, index: Tensor) -> Tensor:
         condition = self.diffusion_step_emb(index)
         total: Tensor | None = None
-        for block in self.encoder_blocks:
+        for number, block in enumerate(self.encoder_blocks, start=1):
             output = block(tokens, condition)
             total = output if total is None else total + output
-            tokens = output + tokens
+            if number < len(self.encoder_blocks):
+                tokens = output + tokens
         return tokens if total is None else total
 
 
