@@ -46,7 +46,7 @@ class Denoiser:
         self._data: dict[str, Kind] = dict.fromkeys(self._kinds, "data")
         self._cost = getattr(system.network, "calls", 1) + self.guides.calls
         self._tables: dict[tuple[bool, Kind], list[Coefficients]] = {}
-        self._sums: list[tuple[int, int, Tensor]] = []
+        self._sums: list[tuple[str, int, int, Tensor]] = []
 
     def __call__(self, state: State, index: int, kind: Kind) -> Values:
         """Predictions of one kind at evaluation time `index`, by component."""
@@ -73,9 +73,12 @@ class Denoiser:
         """Count one evaluation of the network, and remember whether it was finite."""
         self.evaluations += self._cost
         self._calls += 1
+        self._remember("the network", outputs, index)
+
+    def _remember(self, who: str, outputs: Mapping[str, Tensor], index: int) -> None:
         for value in outputs.values():
             total = value.detach().sum() if value.requires_grad else value.sum()
-            self._sums.append((self._calls, index, total))
+            self._sums.append((who, self._calls, index, total))
 
     def _guided(self, state: State, index: int) -> Values:
         """Data predictions after the guides."""
@@ -86,6 +89,7 @@ class Denoiser:
             data = _converted(state, self._outputs(state, index), self._table(False, "data")[index])
             for guide in self.guides.predicting:
                 data = guide.predict(state, data, index, self._times[index])
+        self._remember("a guide", data, index)
         return {n: v.detach() for n, v in data.items()} if gradient else data
 
     def _table(self, guided: bool, kind: Kind) -> list[Coefficients]:
@@ -109,8 +113,8 @@ class Denoiser:
         sums = torch.stack([total for *_, total in self._sums]) if self._sums else torch.zeros(0)
         bad = torch.nonzero(~torch.isfinite(sums))
         if len(bad):
-            number, index, _ = self._sums[int(bad[0])]
-            what = f"the network returned NaN or infinity at evaluation {number}, t = {self.times[index]:g}"
+            who, number, index, _ = self._sums[int(bad[0])]
+            what = f"{who} returned NaN or infinity at evaluation {number}, t = {self.times[index]:g}"
             raise FloatingPointError(what)
 
 
