@@ -22,7 +22,7 @@ from scorefield.core.system import System, Values
 
 __all__ = [
     "dimensions", "divergences", "free_bases", "free_basis", "gradient", "inner", "leaves", "mask_patterns",
-    "products", "rademacher", "stacked", "total_dimension",
+    "products", "rademacher", "reached", "stacked", "total_dimension",
 ]  # fmt: skip
 
 
@@ -89,18 +89,23 @@ def free_basis(space: Space, name: str, state: State) -> Tensor:
     return basis
 
 
+def reached(space: Space, like: Tensor, masks: Mapping[str, Tensor]) -> Tensor:
+    """Which entries the subspaces of the samples do not fix at 0, as booleans like `like` `[B, ...]`."""
+    index = torch.arange(like[:1].numel(), dtype=torch.float64, device=like.device)
+    return space.project(torch.cos(1 + index).reshape(like[:1].shape).expand(like.shape), masks) != 0
+
+
 def _basis_of_one(space: Space, like: Tensor, masks: Mapping[str, Tensor]) -> Tensor:
     """Basis `[d, ...]` of one sample's subspace, from the eigenvectors of the projection on the entries it reaches."""
-    generic = torch.cos(1 + torch.arange(like.numel(), dtype=torch.float64, device=like.device)).reshape(like.shape)
-    reached = torch.nonzero(space.project(generic, masks).flatten()).flatten()
-    units = torch.zeros(len(reached), like.numel(), dtype=torch.float64, device=like.device)
-    units[torch.arange(len(reached), device=like.device), reached] = 1.0
-    expanded = {mask: value.expand(len(reached), *value.shape[1:]) for mask, value in masks.items()}
+    entries = torch.nonzero(reached(space, like, masks).flatten()).flatten()
+    units = torch.zeros(len(entries), like.numel(), dtype=torch.float64, device=like.device)
+    units[torch.arange(len(entries), device=like.device), entries] = 1.0
+    expanded = {mask: value.expand(len(entries), *value.shape[1:]) for mask, value in masks.items()}
     projected = space.project(units.reshape(-1, *like.shape[1:]), expanded).flatten(1)
     d = int(space.dimension(like, masks)[0])
-    vectors = torch.linalg.eigh(projected[:, reached])[1][:, len(reached) - d :]
+    vectors = torch.linalg.eigh(projected[:, entries])[1][:, len(entries) - d :]
     whole = torch.zeros(d, like.numel(), dtype=torch.float64, device=like.device)
-    whole[:, reached] = vectors.T * space.copies**0.5
+    whole[:, entries] = vectors.T * space.copies**0.5
     return whole.reshape(d, *like.shape[1:]).to(like.dtype)
 
 

@@ -33,6 +33,7 @@ from scorefield.core.shards import Shard
 from scorefield.core.solvers.registry import make_solver
 from scorefield.core.state import State
 from scorefield.core.system import Network, System
+from scorefield.core.teleport import open_teleport
 
 __all__ = ["PRECISIONS", "Diffusion", "Precision", "Settings", "join"]
 
@@ -41,7 +42,7 @@ PRECISIONS: tuple[str, ...] = get_args(Precision)
 
 _BFLOAT_BITS = 8
 
-_GUIDANCE = ("guide", "way", "way_arguments")
+_OPTIONAL = ("guide", "way", "way_arguments", "teleport")
 
 Report = Callable[[float], None]
 """Told the share of a chunk that is done."""
@@ -63,6 +64,7 @@ class Settings:
         guide: what to guide by, as `core.guidance.naming` reads it.
         way: how to use these potentials; by default each as it can best.
         way_arguments: arguments of the way.
+        teleport: `FILE:TIME`: start there, by the statistics in the file (see `core.teleport`).
     """
 
     solver: str
@@ -76,6 +78,7 @@ class Settings:
     guide: tuple[str, ...] = ()
     way: str | None = None
     way_arguments: dict[str, Any] = field(default_factory=dict)
+    teleport: str | None = None
 
 
 class Diffusion:
@@ -105,7 +108,9 @@ class Diffusion:
         # One row is drawn to find out whether the domain takes the conditions.
         domain.draw(1, record.tables, torch.Generator().manual_seed(0), settings.conditions)
         self.domain, self.record, self.settings = domain, record, settings
-        self.solver = make_solver(settings.solver, settings.steps, **settings.arguments)
+        self.teleport = None if settings.teleport is None else open_teleport(settings.teleport)
+        begin = {} if self.teleport is None else {"start": self.teleport[1]}
+        self.solver = make_solver(settings.solver, settings.steps, **settings.arguments, **begin)
         wanted, tables = [*guides, *settings.guide], record.tables
         self.guides = make_guides(wanted, domain, tables, settings.way, settings.way_arguments)
         self._unnamed = bool(guides)
@@ -126,6 +131,7 @@ class Diffusion:
             "weights": settings.weights,
             "weights_hash": self.record.weights_hash,
             **self._guidance(),
+            **({} if self.teleport is None else {"teleport": settings.teleport}),
         }
 
     def _guidance(self) -> dict[str, Any]:
@@ -143,13 +149,14 @@ class Diffusion:
         """
         if self._unnamed:
             raise InputError("guides given as objects cannot be recorded with a file", mend="give them by name")
-        own = {name: value for name, value in asdict(self.settings).items() if name not in _GUIDANCE}
+        own = {name: value for name, value in asdict(self.settings).items() if name not in _OPTIONAL}
         model = {"domain": self.record.domain, "system": self.record.system}
         model |= {"sizes": self.record.sizes, "tables": self.record.tables}
         text = json.dumps(model, sort_keys=True)
         return {
             **own,
             **self._guidance(),
+            **({} if self.teleport is None else {"teleport": [self.teleport[0].digest(), self.teleport[1]]}),
             "model": hashlib.sha256(text.encode()).hexdigest(),
             "weights_hash": self.record.weights_hash,
             "scorefield": scorefield.__version__,
@@ -192,7 +199,10 @@ class Diffusion:
         for index, frame in enumerate(tiles):
             tell = _share_of(report, index, -(-size // self.settings.tile_size))
             empty = frame.to(device, self._dtype)
-            sampled = sample(self.system, empty, self.solver, noise, guides=self.guides, progress=tell)
+            start = None
+            if self.teleport is not None:
+                start = self.teleport[0].start(self.system, self.system.prior(empty, noise), self.teleport[1])
+            sampled = sample(self.system, empty, self.solver, noise, start=start, guides=self.guides, progress=tell)
             done.append(self.domain.pad(sampled.state.to("cpu"), self.record.sizes))
             calls += sampled.evaluations * len(frame)
         return join(done).rows(torch.argsort(order)), calls / size

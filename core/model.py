@@ -92,6 +92,7 @@ class Model:
         guide: Guidance = (),
         way: str | None = None,
         way_arguments: Mapping[str, Any] | None = None,
+        teleport: str | None = None,
     ) -> Diffusion:
         """What makes this model's samples chunk by chunk.
 
@@ -120,6 +121,7 @@ class Model:
             guide=tuple(item for item in wanted if isinstance(item, str)),
             way=way,
             way_arguments=dict(way_arguments or {}),
+            teleport=teleport,
         )
         objects = [item for item in wanted if not isinstance(item, str)]
         return Diffusion(self.system(settings.weights, precision), self.domain, self.record, settings, objects)
@@ -146,6 +148,7 @@ class Model:
         conditions: Mapping[str, Any] | None = None,
         guide: Guidance = (),
         way: str | None = None,
+        teleport: str | None = None,
         **solver_arguments: Any,
     ) -> Samples | State:
         """Generate in this process; with equal settings and threads, the samples of the command `sample`.
@@ -165,6 +168,7 @@ class Model:
             conditions: what the user fixes and the domain would draw otherwise (`{"num_nodes": 7}`).
             guide: names as on the command line (`"atoms.N=0.2:5"`), potentials or guides, one or several.
             way: how to use names and potentials; by default by their gradient, those that have none by particles.
+            teleport: `FILE:TIME`: start at this time, by the statistics in the file; see `core.teleport`.
             solver_arguments: further arguments of the solver.
 
         Returns:
@@ -174,9 +178,8 @@ class Model:
             InputError: a setting is unknown or not possible for this run.
         """
         self._check_misplaced(solver_arguments)
-        generator = self.generator(
-            solver, steps, seed, weights, precision, tile_size, conditions, solver_arguments, guide, way
-        )
+        settings = (solver, steps, seed, weights, precision, tile_size, conditions, solver_arguments, guide, way, None)
+        generator = self.generator(*settings, teleport)
         parts = _chunks(generator, num, chunk_size, choose_device(device), decode, progress)
         return _joined(generator, parts) if decode else join([state for state, _ in parts])
 

@@ -59,6 +59,10 @@ def _add_sampler(parser: ArgumentParser) -> None:
     )  # fmt: skip
     group.add_argument("--way", help="how to, see `scorefield list ways`; by gradients where there are, else particles")
     group.add_argument("--way-arg", action="append", default=[], metavar="K=V", help="argument of the way; repeatable")
+    group.add_argument(
+        "--teleport", metavar="FILE:TIME",
+        help="start at this time (0.7, say), as Gaussian data would have got there; core/teleport.py makes FILE",
+    )  # fmt: skip
     group.add_argument("--seed", type=int, default=0, help="default 0")
     group.add_argument(
         "--chunk-size", type=int, default=256, help="samples of one random stream (default 256); changes the samples"
@@ -149,6 +153,7 @@ def _generator(args: Namespace) -> Diffusion:
         guide=args.guide,
         way=args.way,
         way_arguments=_pairs("--way-arg", args.way_arg),
+        teleport=args.teleport,
         **tile,
     )
 
