@@ -8,18 +8,15 @@ Prints a table with 95 % intervals; finished rows are kept in the output file, s
 from __future__ import annotations
 
 import argparse
-import json
-import time
 from pathlib import Path
 from typing import Any
 
 import torch
+from quality import Kept, cell, quality
 
 import scorefield as sf
-from scorefield.core.files import atomic
-from scorefield.core.statistics.table import Row
 from scorefield.domains.graphs.formats import read_molecules
-from scorefield.domains.graphs.statistics.comparing import compare_molecules
+from scorefield.domains.graphs.molecules import Molecules
 from scorefield.domains.graphs.statistics.population import MoleculePopulation
 
 STATISTICS = ("valid_ref", "valid_strict", "unique", "nspdk", "fcd")
@@ -71,23 +68,11 @@ def measure(model: sf.Model, entry: Entry, num: int, seed: int, test: MoleculePo
     solver, steps, arguments = entry
     generator = model.generator(solver, steps, seed, weights="raw", arguments=arguments)
     evaluations = generator.chunk(0, 1, torch.device("cpu")).evaluations
-    begin = time.process_time()
-    molecules = model.sample(num, solver, steps=steps, seed=seed, weights="raw", device="cpu", **arguments)
-    seconds = time.process_time() - begin
-    generated = MoleculePopulation(molecules, activations=test.activations)
-    rows = compare_molecules(test, generated, only=STATISTICS, figures=False, seed=seed).rows
-    return {"evaluations": evaluations, "seconds": seconds, **{row.name: _numbers(row) for row in rows}}
 
+    def make() -> Molecules:
+        return model.sample(num, solver, steps=steps, seed=seed, weights="raw", device="cpu", **arguments)
 
-def _numbers(row: Row) -> list[float | None]:
-    return [row.value, row.low, row.high, row.floor]
-
-
-def _cell(numbers: list[float | None]) -> str:
-    value, low, high, _ = numbers
-    if value is None:
-        return "-"
-    return f"{value:.4g}" if low is None or high is None else f"{value:.4g} [{low:.4g}, {high:.4g}]"
+    return {"evaluations": evaluations, **quality(make, test, STATISTICS, seed)}
 
 
 def main() -> None:
@@ -101,17 +86,14 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=list(SAMPLERS))
     options = parser.parse_args()
     torch.set_num_threads(1)
-    done: dict[str, Any] = json.loads(options.out.read_text()) if options.out.exists() else {}
+    kept = Kept(options.out)
     model, test = sf.load(options.run), MoleculePopulation(read_molecules(options.test))
     print("| sampler | evaluations | CPU s | " + " | ".join(STATISTICS) + " |", flush=True)
     print("|---|---|---|" + "---|" * len(STATISTICS), flush=True)
     for name in options.only:
-        if name not in done:
-            done[name] = measure(model, SAMPLERS[name], options.num, options.seed, test)
-            with atomic(options.out) as temporary:
-                temporary.write_text(json.dumps(done, indent=1))
-        row = done[name]
-        cells = [_cell(row[statistic]) for statistic in STATISTICS]
+        entry = SAMPLERS[name]
+        row = kept.row(name, lambda entry=entry: measure(model, entry, options.num, options.seed, test))
+        cells = [cell(row[statistic]) for statistic in STATISTICS]
         print(f"| {name} | {row['evaluations']} | {row['seconds']:.0f} | " + " | ".join(cells) + " |", flush=True)
 
 
