@@ -2,7 +2,12 @@
 
 A one-step stochastic solver moves each component by x' ~ N(a x + b x0_hat, c^2). Weights of particles rest on these
 kernels and on two integrals over each step along the path dx = f x dt + g dW: -int f = log alpha(t') - log alpha(t),
-and int g^2, taken as 2 sigma(t)^2 (log_snr(t') - log_snr(t)), which is what it is where the noise prediction stays.
+and int g^2. A step with the score's coefficient l = b sigma^2 / alpha and noise c stands for the reverse SDE with noise
+sqrt(z) g, so that l = (1 + z) / 2 int g^2 and c^2 = z int g^2: hence int g^2 = 2 l - c^2, whatever z.
+
+For Gaussians all of this is closed, and shows how solvers differ: of the variance of products and powers, runs of 250
+steps miss about 1 % with `euler-maruyama` and with `ddpm` of `variance=upper`, 4 % with `ddpm` and `exponential`, whose
+noise is the least that a step may have; four times fewer with 1,000 steps.
 """
 
 from __future__ import annotations
@@ -16,6 +21,7 @@ from scorefield.core.guide import Run
 from scorefield.core.paths import GaussianPath
 from scorefield.core.predictions import conversion
 from scorefield.core.solvers.solver import LinearPlan, LinearSolver
+from scorefield.core.solvers.table import Combination
 
 __all__ = ["Kernel", "kernels"]
 
@@ -28,15 +34,17 @@ class Kernel:
     """One step of one component, from time t to t'.
 
     Attributes:
+        move: the solver's own coefficients, of x and of the prediction that it works with.
         state: factor a of x.
         data: factor b of the data prediction.
         noise: standard deviation c; 0 at the last step of a run.
         growth: minus the integral of f.
-        gain: the integral of g^2.
+        gain: the integral of g^2; not finite where there is no signal at t.
         alpha: scale of the signal at t.
         sigma: scale of the noise at t.
     """
 
+    move: Combination
     state: float
     data: float
     noise: float
@@ -71,18 +79,19 @@ def _of_component(run: Run, solver: LinearSolver, plan: LinearPlan, name: str, p
     to_x, to_data = (c.tolist() for c in conversion(path, t, "data", solver.rule.kind))
     alpha, sigma = path.alpha(t), path.sigma(t)
     growth = (path.log_alpha(ends) - path.log_alpha(t)).tolist()
-    gain = (2 * sigma**2 * (path.log_snr(ends) - path.log_snr(t))).tolist()
+    per_score = (sigma**2 / alpha).tolist()
     found = []
     for i, move in enumerate(moves):
         last, value = i == len(moves) - 1, move.point.values[0] if move.point.values else 0.0
         still = i >= solver.steps  # a final denoising evaluation passes no time that weights count
         found.append(
             Kernel(
+                move=move.point,
                 state=move.point.x + value * to_x[i],
                 data=value * to_data[i],
                 noise=0.0 if last else move.noise,
                 growth=0.0 if still else growth[i],
-                gain=0.0 if still else gain[i],
+                gain=0.0 if still else 2 * value * to_data[i] * per_score[i] - move.noise**2,
                 alpha=float(alpha[i]),
                 sigma=float(sigma[i]),
             )

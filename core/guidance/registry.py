@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from scorefield.core.arguments import checked, described, parameters
 from scorefield.core.errors import InputError
 from scorefield.core.guidance.gradient import DPS, Gradient
 from scorefield.core.guidance.inpainting import Replacement
 from scorefield.core.guidance.observations import GaussianObservation, Matrix, Observation, QuantileObservation
-from scorefield.core.guidance.potentials import Potential, parts
+from scorefield.core.guidance.particles import Particles
+from scorefield.core.guidance.potentials import Potential, Weighted, parts
 from scorefield.core.guidance.properties import Classifier, Expert, Property, Regressor, Reward
+from scorefield.core.guidance.targets import AFDPS
 from scorefield.core.guide import Guide
 from scorefield.core.names import unknown
 
@@ -32,6 +34,7 @@ class Way:
         state: whether it has x_t to hand to energies, not only data predictions.
         observation: whether it works with observations only.
         exact: whether it works with Gaussian observations through a matrix, or of entries themselves, only.
+        experts: whether it takes a second model, of whose energy there is only a gradient, for what it is.
     """
 
     make: Callable[..., Guide]
@@ -42,10 +45,13 @@ class Way:
     state: bool = True
     observation: bool = False
     exact: bool = False
+    experts: bool = False
 
     def obstacle(self, potential: Potential | type[Potential]) -> str | None:
         """Why this way cannot use a potential (that is not a sum) or a kind of potentials, if it cannot."""
         kind = potential if isinstance(potential, type) else type(potential)
+        if self.experts and issubclass(kind, Expert):
+            return None
         if self.gradient and not potential.differentiable:
             return "has no gradient"
         if self.value and not potential.valued:
@@ -59,6 +65,33 @@ class Way:
         if self.exact and isinstance(potential, Observation) and not isinstance(potential.operator, Matrix | None):
             return "has an operator that is no matrix"
         return None
+
+
+def _particles(
+    potential: Potential,
+    move: Literal["auto", "gradient", "around", "plain"] = "auto",
+    weight: float = 1.0,
+    limit: float | None = 0.5,
+    ramp: float = 0.0,
+    every: int = 1,
+    threshold: float = 0.5,
+    islands: int = 1,
+    groups: str | None = None,
+) -> Guide:
+    """Particles that move along the energy's gradient (through the network, or around it), or not at all.
+
+    `auto` takes `gradient` where there is one; `weight` and `limit` are the gradient's, the rest `Particles` has.
+    """
+    pieces = [Weighted(part, factor) for factor, part in parts(potential) if not isinstance(part, Expert)]
+    moving = all(part.differentiable for part in pieces) if move == "auto" else move != "plain"
+    proposal = Gradient(pieces, weight, move != "around", limit=limit) if pieces and moving else None
+    return Particles(potential, proposal or "plain", ramp, every, threshold, None, islands, groups)
+
+
+def _afdps(
+    potential: Potential, ramp: float = 0.0, threshold: float = 0.5, islands: int = 1, groups: str | None = None
+) -> Guide:
+    return Particles(AFDPS(potential, ramp), threshold=threshold, islands=islands, groups=groups)
 
 
 WAYS: dict[str, Way] = {
@@ -80,6 +113,20 @@ WAYS: dict[str, Way] = {
         "sets what is observed to its own noised values, at the end to the observation itself",
         "Song et al. 2021, arXiv 2011.13456; Lugmayr et al. 2022, arXiv 2201.09865",
         exact=True,
+    ),
+    "particles": Way(
+        _particles,
+        "weighs and resamples the samples of a tile; needs a stochastic one-step solver and some hundred steps",
+        "Wu et al. 2023, arXiv 2306.17775; Singhal et al. 2025, arXiv 2501.06848",
+        value=True,
+        experts=True,
+    ),
+    "afdps": Way(
+        _afdps,
+        "particles weighted by the energy of the noised state itself; best with euler-maruyama",
+        "Chen et al. 2025, arXiv 2506.03979; Skreta et al. 2025, arXiv 2503.02819",
+        gradient=True,
+        value=True,
     ),
 }
 
