@@ -64,7 +64,8 @@ class DEIS(Rule):
             else:
                 past = [s.ratio(k) for k in newest]
             weights = 0.5 * (high - low) * _lagrange(past, at) @ _WEIGHTS
-            moves.append(Move(Combination(x=s.alpha[i + 1] / s.alpha[i], values=tuple(s.alpha[i + 1] * weights))))
+            values = (s.alpha[i + 1] * weights).tolist()
+            moves.append(Move(Combination(x=s.alpha[i + 1] / s.alpha[i], values=tuple(values))))
         return moves
 
 
@@ -126,7 +127,7 @@ class HeavyBall(Rule):
         for i in range(len(s)):
             velocity, share, values = self._generalised(i) if self.averaged == "predictions" else self._plain(i)
             gain = s.alpha[i + 1] * (s.ratio(i + 1) - s.ratio(i))
-            point = Combination(s.alpha[i + 1] / s.alpha[i], gain * share, tuple(gain * values))
+            point = Combination(s.alpha[i + 1] / s.alpha[i], gain * share, tuple((gain * values).tolist()))
             moves.append(Move(point, velocity))
         return moves
 
@@ -135,7 +136,7 @@ class HeavyBall(Rule):
         if i == 0:
             return Combination(values=(1.0,)), 1.0, np.zeros(1)
         weights = self.beta * _equal_steps(min(self.order, i + 1))
-        return Combination(anchor=1 - self.beta, values=tuple(weights)), 1.0, np.zeros(1)
+        return Combination(anchor=1 - self.beta, values=tuple(weights.tolist())), 1.0, np.zeros(1)
 
     def _generalised(self, i: int) -> tuple[Combination, float, np.ndarray]:
         """The oldest velocity in use, from which predictions lead to all newer ones, and the increment."""
@@ -145,7 +146,7 @@ class HeavyBall(Rule):
         if i >= self.order:
             oldest = Combination(anchor=1 - self.beta, values=(*zeros, self.beta))
         share, values = 0.0, np.zeros(depth)
-        for j, weight in enumerate(_equal_steps(depth, self.beta)):
+        for j, weight in enumerate(_equal_steps(depth, self.beta).tolist()):
             share += weight * (1 - self.beta) ** (depth - 1 - j)
             for k in range(j, depth - 1):
                 values[k] += weight * self.beta * (1 - self.beta) ** (k - j)

@@ -19,7 +19,7 @@ from scorefield.core.errors import InputError
 from scorefield.core.paths import GaussianPath
 from scorefield.core.predictions import Kind
 from scorefield.core.solvers.onestep import published_chain, published_layout
-from scorefield.core.solvers.steps import Steps
+from scorefield.core.solvers.steps import Form, Steps
 from scorefield.core.solvers.table import KEEP, Combination, Layout, Move, Rule, Span
 
 __all__ = ["Ancestral", "AncestralSinglestep", "PublishedAncestral"]
@@ -95,7 +95,7 @@ class AncestralSinglestep(Rule):
 
     stochastic = True
 
-    def __init__(self, kind: Kind = "data", eta: float = 1.0, inner: bool = False) -> None:
+    def __init__(self, kind: Form = "data", eta: float = 1.0, inner: bool = False) -> None:
         _check_eta(eta)
         if kind not in ("data", "noise") or (inner and kind == "noise"):
             raise InputError(f"no ancestral singlestep solver in {kind} prediction, inner = {inner}", mend="give data")

@@ -11,19 +11,13 @@ import torch
 
 from scorefield.core.denoiser import Denoiser
 from scorefield.core.noise import NoiseSource
-from scorefield.core.paths import GaussianPath
 from scorefield.core.solvers.grids import Grid
 from scorefield.core.solvers.langevin import Langevin
 from scorefield.core.solvers.solver import Carry, LinearPlan, LinearSolver, Plan, Solver
-from scorefield.core.solvers.table import KEEP, Layout, Move, Rule
+from scorefield.core.solvers.table import Still
 from scorefield.core.system import System
 
 __all__ = ["AnnealedLangevin"]
-
-
-class _Stay(Rule):
-    def moves(self, path: GaussianPath, layout: Layout) -> list[Move]:
-        return [Move(KEEP)] * len(layout.stages)
 
 
 class AnnealedLangevin(Solver):
@@ -51,7 +45,7 @@ class AnnealedLangevin(Solver):
         reference: str | None = None,
         start: float | None = None,
     ) -> None:
-        self._frame = LinearSolver(_Stay(), steps, grid, end, final, None, reference, start)
+        self._frame = LinearSolver(Still(), steps, grid, end, final, None, reference, start)
         self.steps, self.corrector = steps, corrector
 
     def plan(self, system: System) -> AnnealedPlan:

@@ -21,7 +21,7 @@ import numpy as np
 from scorefield.core.errors import InputError
 from scorefield.core.paths import GaussianPath
 from scorefield.core.predictions import Kind
-from scorefield.core.solvers.steps import Steps
+from scorefield.core.solvers.steps import Form, Steps
 from scorefield.core.solvers.table import KEEP, Combination, Layout, Move, Rule
 
 __all__ = ["DPMSolverMultistep", "Exponential", "UniPC"]
@@ -61,7 +61,7 @@ class Exponential(Rule):
         order: int = 2,
         corrector: int = 0,
         eta: float = 0.0,
-        kind: Kind = "data",
+        kind: Form = "data",
         lower_final: bool = True,
     ) -> None:
         if order < 1 or corrector < 0 or eta < 0:
@@ -115,7 +115,7 @@ class DPMSolverMultistep(Rule):
     def __init__(
         self,
         order: int = 2,
-        kind: Kind = "data",
+        kind: Form = "data",
         variant: Literal["midpoint", "taylor"] = "midpoint",
         eta: float = 0.0,
         lower_final: bool = True,
@@ -173,7 +173,7 @@ class UniPC(Rule):
     def __init__(
         self,
         order: int = 3,
-        kind: Kind = "data",
+        kind: Form = "data",
         basis: Literal["bh1", "bh2"] = "bh2",
         lower_final: bool = True,
     ) -> None:

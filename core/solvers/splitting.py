@@ -23,22 +23,25 @@ class SymmetricSplitting(Solver):
     """S4.
 
     Args:
-        steps: N; the evaluations span t = 1 to `end`, each step is 1 / N long.
+        steps: N; the evaluations span `start` to `end`, each step is start / N long.
         corrector: the Langevin correction.
         end: time of the last evaluation.
+        start: time of the first one.
     """
 
     stochastic = True
 
-    def __init__(self, steps: int, corrector: Langevin, end: float = 1e-4) -> None:
+    def __init__(self, steps: int, corrector: Langevin, end: float = 1e-4, start: float = 1.0) -> None:
         if steps < 1:
             raise InputError(f"{steps} steps", mend="give at least 1")
-        self.steps, self.corrector, self.end = steps, corrector, end
+        if not 0 <= end < start <= 1:
+            raise InputError(f"start {start:g}, end {end:g}", mend="need 0 <= end < start <= 1")
+        self.steps, self.corrector, self.end, self.start = steps, corrector, end, start
 
     def plan(self, system: System) -> SplittingPlan:
         """See `Solver.plan`."""
-        times = torch.linspace(1, self.end, self.steps, dtype=torch.float64)
-        return SplittingPlan(system, times, self.corrector, 1 / self.steps)
+        times = torch.linspace(self.start, self.end, self.steps, dtype=torch.float64)
+        return SplittingPlan(system, times, self.corrector, self.start / self.steps)
 
 
 class SplittingPlan(Plan):

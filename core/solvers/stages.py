@@ -18,7 +18,7 @@ from scorefield.core.errors import InputError
 from scorefield.core.paths import GaussianPath
 from scorefield.core.predictions import Kind
 from scorefield.core.solvers.grids import LogSNR
-from scorefield.core.solvers.steps import Steps
+from scorefield.core.solvers.steps import Form, Steps
 from scorefield.core.solvers.table import KEEP, Combination, Layout, Move, Rule, Span
 
 __all__ = ["DPMSolverSinglestep", "Stage", "stages_of", "widths"]
@@ -45,7 +45,7 @@ class DPMSolverSinglestep(Rule):
     def __init__(
         self,
         order: int = 3,
-        kind: Kind = "data",
+        kind: Form = "data",
         variant: Variant = "midpoint",
         packed: bool = True,
     ) -> None:

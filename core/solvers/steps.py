@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 
@@ -22,7 +23,10 @@ from scorefield.core.errors import InputError
 from scorefield.core.paths import GaussianPath
 from scorefield.core.predictions import Kind
 
-__all__ = ["Steps"]
+__all__ = ["Form", "Steps"]
+
+Form = Literal["data", "noise"]
+"""The predictions in which the linear part of the SDE is solved."""
 
 
 @dataclass(frozen=True)

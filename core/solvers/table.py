@@ -22,7 +22,7 @@ from scorefield.core.paths import GaussianPath
 from scorefield.core.predictions import Kind, conversion
 from scorefield.core.solvers.grids import Grid, check_times
 
-__all__ = ["KEEP", "Combination", "Layout", "Move", "Rule", "Span", "combine", "denoising_move"]
+__all__ = ["KEEP", "Combination", "Layout", "Move", "Rule", "Span", "Still", "combine", "denoising_move"]
 
 
 @dataclass(frozen=True)
@@ -111,6 +111,22 @@ class Rule(ABC):
     @abstractmethod
     def moves(self, path: GaussianPath, layout: Layout) -> list[Move]:
         """One move per evaluation, for a component with this path."""
+
+
+class Still(Rule):
+    """Moves nothing: lends grid, checks and last denoising evaluation to solvers that are no tables.
+
+    Args:
+        kind: prediction of the last evaluation.
+        least_steps: as of every rule.
+    """
+
+    def __init__(self, kind: Kind = "data", least_steps: int = 1) -> None:
+        self.kind, self.least_steps = kind, least_steps
+
+    def moves(self, path: GaussianPath, layout: Layout) -> list[Move]:
+        """See `Rule.moves`."""
+        return [Move(KEEP)] * len(layout.stages)
 
 
 def combine(terms: Combination, x: Tensor, anchor: Tensor | None, values: list[Tensor]) -> Tensor:

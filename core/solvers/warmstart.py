@@ -28,7 +28,7 @@ class WarmStart(Rule):
         if rule.stochastic or corrected or rule.order > 3:
             raise InputError("no warm start for this solver", mend="it needs order 1 to 3, eta = 0, no corrector")
         self.rule, self.kind, self.least_steps = rule, rule.kind, rule.least_steps
-        self._first = DPMSolverSinglestep(rule.order, rule.kind, packed=False)
+        self._first = DPMSolverSinglestep(rule.order, "noise" if rule.kind == "noise" else "data", packed=False)
 
     def layout(self, span: Span) -> Layout:
         """Evaluations inside the first steps, one in each of the others."""

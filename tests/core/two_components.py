@@ -14,7 +14,7 @@ from scorefield.core.state import State
 from scorefield.core.system import Component, Network, System
 
 # Arguments with which solvers take a few steps on a VP path with beta_max = 20.
-ARGUMENTS = {"s4": {"num_scales": 1000}}
+ARGUMENTS = {"s4": {"num_scales": 1000}, "dpm-v3": {"statistics": None}}
 
 
 class Small(Network):
