@@ -272,6 +272,10 @@ class Cosine(GaussianPath):
         """See the class."""
         return (0.5 * math.pi * t).sin()
 
+    def time_of(self, log_snr: Tensor) -> Tensor:
+        """See `GaussianPath.time_of`."""
+        return (-log_snr.double()).exp().atan() * (2 / math.pi)
+
 
 class Polynomial(GaussianPath):
     """alpha = (1 - t)^n, sigma = 1 - alpha.
@@ -300,6 +304,10 @@ class Polynomial(GaussianPath):
     def sigma(self, t: Tensor) -> Tensor:
         """See the class."""
         return -torch.expm1(self.log_alpha(t))
+
+    def time_of(self, log_snr: Tensor) -> Tensor:
+        """See `GaussianPath.time_of`: alpha / (1 - alpha) = exp(log_snr)."""
+        return -torch.expm1(torch.nn.functional.logsigmoid(log_snr.double()) / self.power)
 
 
 class Linear(Polynomial):
