@@ -10,8 +10,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scorefield.core.analytic import mixture_system
 from scorefield.core.draws import SampleStreams
 from scorefield.core.errors import InputError
+from scorefield.core.guide import ClampData
 from scorefield.core.interpolant_analytic import gaussian_bridge
 from scorefield.core.interpolant_system import Bridge, Heads, InterpolantSystem
 from scorefield.core.interpolants import interpolant_named
@@ -20,6 +22,7 @@ from scorefield.core.objectives import DenoisingScoreMatching
 from scorefield.core.paths import VP
 from scorefield.core.sampling import sample
 from scorefield.core.solvers.registry import make_solver
+from scorefield.core.solvers.transport import Transport
 from scorefield.core.spaces import Masked, SymmetricAdjacency, ZeroCentreOfMass
 from scorefield.core.state import State
 from scorefield.core.system import Component, Network
@@ -298,9 +301,22 @@ def test_solvers_and_objectives_of_gaussian_paths_refuse_it():
         system.predict(state, torch.ones(2), "data")
 
 
+def test_guides_that_act_on_data_predictions_are_refused():
+    with pytest.raises(InputError, match="ClampData cannot guide interpolants"):
+        sample(line(), State({"x": torch.zeros(2, 1)}, condition={"source_x": torch.zeros(2, 1)}), Transport(2),
+               Seeded(0), guides=[ClampData(x=(-1, 1))])  # fmt: skip
+
+
+def test_other_models_cannot_be_transported():
+    components = {"x": Component(VP(), Masked(), "noise")}
+    system = mixture_system(components, torch.ones(1), {"x": torch.zeros(1, 2)}, {"x": torch.ones(1)})
+    with pytest.raises(InputError, match="needs a model of interpolants"):
+        Transport(2).plan(system)
+
+
 def test_a_broken_network_is_named_with_its_time():
     system = graph_system(Constant(broken=0.4), ("velocity",))
-    with pytest.raises(FloatingPointError, match=r"evaluation 4, r = 0.75"):
+    with pytest.raises(FloatingPointError, match=r"evaluation 4, t = 0.25"):
         transport(system, graphs(), 4, method="euler")
     with pytest.raises(FloatingPointError, match="could not be solved"):
         transport(system, graphs(), method="dopri5")
@@ -310,8 +326,8 @@ def test_a_broken_network_is_named_with_its_time():
     ("options", "words"),
     [
         ({"method": "eulr"}, "did you mean 'euler'"),
-        ({"start": -0.1}, r"r from -0.1 to 1; give two different numbers in \[0, 1\]"),
-        ({"end": 1.5}, "1.5"),
+        ({"start": -0.1}, r"t from 1.1 to 0; give two different numbers in \[0, 1\]"),
+        ({"end": 1.5}, "t from 1 to -0.5"),
         ({"start": 1.0}, "two different"),
         ({"steps": 0}, "0 steps"),
         ({"diffusion": -1.0}, "diffusion -1 at r = 0"),

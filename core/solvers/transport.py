@@ -1,0 +1,151 @@
+"""Transport along stochastic interpolants: from the source to the target and back, by the ODE or the SDE.
+
+With b the velocity, s the score and a diffusion eps(r) >= 0 of the user's choice (r = 1 - t),
+
+    dx = (b + eps s) dr + sqrt(2 eps) dW      towards the target
+    dx = (b - eps s) dr + sqrt(2 eps) dW      towards the source (dr < 0)
+
+have the interpolant's laws for every eps; eps = 0 is the ODE. A step of length |h| is a table of coefficients on what
+the network predicts: h times the velocity's weights plus eps |h| times the score's, and sqrt(2 eps |h|) on noise.
+Heun's method averages the coefficients of both ends with the same noise, which for noise that does not depend on x has
+weak order 2; Euler-Maruyama has weak order 1.
+
+Source: Albergo, Boffi and Vanden-Eijnden 2023 (arXiv 2303.08797), section 2; Kloeden and Platen 1992, chapter 15.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from scorefield.core.denoiser import Denoiser
+from scorefield.core.errors import InputError
+from scorefield.core.interpolant_system import InterpolantSystem
+from scorefield.core.interpolants import Quantity
+from scorefield.core.names import unknown
+from scorefield.core.noise import NoiseSource
+from scorefield.core.solvers.solver import Carry, Plan, Solver
+from scorefield.core.state import State
+from scorefield.core.system import System, Values
+
+__all__ = ["Diffusion", "Method", "Transport"]
+
+Method = Literal["euler", "heun"]
+Diffusion = float | Callable[[float], float]
+"""eps, or eps(r)."""
+
+Quantities = dict[str, dict[Quantity, Tensor]]
+Rows = dict[str, list[tuple[Quantity, float]]]
+
+
+class Transport(Solver):
+    """The ODE or SDE of an `InterpolantSystem` on equal steps.
+
+    Args:
+        steps: their number.
+        method: `euler` (Euler-Maruyama), or `heun` (two evaluations a step).
+        diffusion: eps, a number or a function of r = 1 - t.
+        start: t of the given samples; 1 is the source.
+        end: t to arrive at; larger than `start` to go backwards.
+    """
+
+    def __init__(
+        self, steps: int, method: Method = "heun", diffusion: Diffusion = 0.0, start: float = 1.0, end: float = 0.0
+    ) -> None:
+        if steps < 1:
+            raise InputError(f"{steps} steps", mend="give at least 1")
+        if method not in get_args(Method):
+            raise unknown("method", method, get_args(Method))
+        if not (0 <= start <= 1 and 0 <= end <= 1 and start != end):
+            raise InputError(f"t from {start:g} to {end:g}", mend="give two different numbers in [0, 1]")
+        self.steps, self.method = steps, method
+        self.r = torch.linspace(1 - start, 1 - end, steps + 1, dtype=torch.float64)
+        self.amounts = _amounts(diffusion, self.r)
+        self.stochastic = any(self.amounts)
+
+    def plan(self, system: System) -> TransportPlan:
+        """See `Solver.plan`.
+
+        Raises:
+            InputError: the system is none of interpolants, or knows no score for eps > 0.
+        """
+        if not isinstance(system, InterpolantSystem):
+            raise InputError("transport needs a model of interpolants", mend="use another solver, such as dpmpp-2m")
+        return TransportPlan(system, self.r, self.amounts, self.method == "heun")
+
+
+def _amounts(diffusion: Diffusion, r: Tensor) -> list[float]:
+    """eps at every time."""
+    amounts = [float(diffusion(time)) if callable(diffusion) else float(diffusion) for time in r.tolist()]
+    for time, amount in zip(r.tolist(), amounts, strict=True):
+        if not 0 <= amount < math.inf:
+            raise InputError(f"diffusion {amount:g} at r = {time:g}", mend="give finite numbers that are not negative")
+    return amounts
+
+
+class TransportPlan(Plan):
+    """Tables of a run between times `r`, with diffusion `amounts` there."""
+
+    def __init__(self, system: InterpolantSystem, r: Tensor, amounts: list[float], heun: bool) -> None:
+        self._system, self._heun, self.length = system, heun, len(r) - 1
+        inside, widths, eps = system.inside(r, any(amounts)), r.diff(), torch.tensor(amounts, dtype=r.dtype)
+        self.times, self.ends = (1 - inside).tolist(), (1 - r[1:]).tolist()
+        weights = system.weights(inside, any(amounts))
+        self._begin = _table(weights, slice(None, -1), widths, eps)
+        self._end = _table(weights, slice(1, None), widths, eps)
+        spread = eps[:-1] + eps[1:] if heun else 2 * eps[:-1]
+        self._noise: list[float] = (spread * widths.abs()).sqrt().tolist()
+
+    def step(self, index: int, carry: Carry, denoise: Denoiser, noise: NoiseSource) -> Carry:
+        """See `Plan.step`.
+
+        Raises:
+            InputError: a guide acts on data predictions, which an interpolant does not have.
+        """
+        if denoise.guides.predicting:
+            raise InputError(f"{type(denoise.guides.predicting[0]).__name__} cannot guide interpolants")
+        state = denoise.before(carry.state, index, noise)
+        first = self._predicted(state, index, denoise)
+        values = _moved(state.components, first, self._begin[index])
+        if self._noise[index]:
+            draws = self._system.noise(state, noise)
+            values = {n: torch.add(v, draws[n], alpha=self._noise[index]) for n, v in values.items()}
+        if self._heun:
+            second = self._predicted(state.replace(values), index + 1, denoise)
+            values = _moved(values, second, self._end[index], 0.5)
+            values = _moved(values, first, self._begin[index], -0.5)
+        return Carry(state.replace(values))
+
+    def _predicted(self, state: State, point: int, denoise: Denoiser) -> Quantities:
+        found = self._system.quantities(state, denoise.time(point))
+        denoise.watch({f"{n}.{q}": value for n, outputs in found.items() for q, value in outputs.items()}, point)
+        return found
+
+
+def _table(
+    weights: Mapping[str, list[dict[Quantity, Tensor]]], points: slice, widths: Tensor, eps: Tensor
+) -> list[Rows]:
+    """What each step adds of the quantities predicted at its end of `points`, by component."""
+    columns: dict[str, dict[Quantity, list[float]]] = {}
+    for name, (velocity, *score) in weights.items():
+        total = {quantity: widths * weight[points] for quantity, weight in velocity.items()}
+        for quantity, weight in score[0].items() if score else ():
+            langevin = eps[points] * widths.abs() * weight[points]
+            total[quantity] = total[quantity] + langevin if quantity in total else langevin
+        columns[name] = {quantity: value.tolist() for quantity, value in total.items()}
+    return [{n: [(q, c[i]) for q, c in column.items()] for n, column in columns.items()} for i in range(len(widths))]
+
+
+def _moved(values: Values, predicted: Quantities, rows: Rows, share: float = 1.0) -> Values:
+    """The values with a share of a step's rows added."""
+    moved = {}
+    for name, row in rows.items():
+        total = values[name]
+        for quantity, weight in row:
+            total = torch.add(total, predicted[name][quantity], alpha=share * weight)
+        moved[name] = total
+    return moved
