@@ -6,6 +6,7 @@ grid, arXiv 2206.00364); Esser et al. 2024 (shift, arXiv 2403.03206).
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
@@ -56,11 +57,20 @@ class LogSNR(Grid):
 
     def between(self, path: GaussianPath, start: float, end: float, num: int) -> Tensor:
         """See `Grid.between`."""
-        ends = torch.tensor([start, end], dtype=torch.float64)
-        low, high = path.log_snr(ends).tolist()
+        low, high = _log_snrs(path, start, end)
         times = path.time_of(torch.linspace(low, high, num + 1, dtype=torch.float64))
         times[0], times[-1] = start, end
         return times
+
+
+def _log_snrs(path: GaussianPath, start: float, end: float) -> tuple[float, float]:
+    """Both ends in log_snr, for grids that are even in a function of it."""
+    low, high = path.log_snr(torch.tensor([start, end], dtype=torch.float64)).tolist()
+    if math.isinf(low) or math.isinf(high):
+        where, lacks = (start, "signal") if math.isinf(low) else (end, "noise")
+        what = f"{type(path).__name__} has no {lacks} at t = {where:g}, so no grid can be even in log_snr"
+        raise InputError(what, mend="give grid=uniform, or other times of start and end")
+    return low, high
 
 
 class Karras(Grid):
@@ -77,8 +87,7 @@ class Karras(Grid):
 
     def between(self, path: GaussianPath, start: float, end: float, num: int) -> Tensor:
         """See `Grid.between`."""
-        ends = torch.tensor([start, end], dtype=torch.float64)
-        low, high = ((-path.log_snr(ends)).exp() ** (1 / self.rho)).tolist()
+        low, high = (math.exp(-value / self.rho) for value in _log_snrs(path, start, end))
         times = path.time_of(-self.rho * torch.linspace(low, high, num + 1, dtype=torch.float64).log())
         times[0], times[-1] = start, end
         return times

@@ -158,7 +158,7 @@ class EmpiricalModelStatistics:
 
     def save(self, path: str | Path) -> None:
         """Write them to a safetensors file."""
-        parts = {f"{n}.{p}": torch.from_numpy(getattr(c, p)) for n, c in self.components.items() for p in _PARTS}
+        parts = {f"{n}.{p}": torch.from_numpy(getattr(c, p).copy()) for n, c in self.components.items() for p in _PARTS}
         with atomic(path) as temporary:
             safetensors.torch.save_file(parts, temporary, metadata={"format": _FORMAT})
 

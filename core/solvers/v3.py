@@ -133,10 +133,15 @@ class _Rows:
     correct: list[Row | None]
 
     def to(self, device: torch.device, dtype: torch.dtype) -> _Rows:
-        def move(row: Row) -> Row:
-            return row[0].to(device, dtype), [w.to(device, dtype) for w in row[1]], row[2].to(device, dtype)
+        def send(value: Tensor) -> Tensor:
+            value = value.to(dtype)
+            # From pinned memory, so that nothing waits for the device.
+            return value.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else value.to(device)
 
-        values = [(x.to(device, dtype), eps) for x, eps in self.values]
+        def move(row: Row) -> Row:
+            return send(row[0]), [send(w) for w in row[1]], send(row[2])
+
+        values = [(send(x), eps) for x, eps in self.values]
         return _Rows(values, [move(r) for r in self.predict], [r and move(r) for r in self.correct])
 
 

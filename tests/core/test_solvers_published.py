@@ -11,8 +11,9 @@ import torch
 from scorefield.core.noise import Replayed
 from scorefield.core.paths import VP
 from scorefield.core.sampling import sample
+from scorefield.core.solvers.adaptive import DPMSolverAdaptive
 from scorefield.core.solvers.exponential import DPMSolverMultistep, UniPC
-from scorefield.core.solvers.solver import LinearSolver
+from scorefield.core.solvers.solver import LinearSolver, Solver
 from scorefield.core.solvers.stages import DPMSolverSinglestep
 from scorefield.core.state import State
 from tests.core.mixture import mixture_system
@@ -20,9 +21,12 @@ from tests.core.mixture import mixture_system
 GRIDS = {"time_uniform": "uniform", "logSNR": "logsnr", "time_quadratic": "quadratic"}
 
 
-def _dpm_solver(parts: list[str]) -> LinearSolver:
-    _, family, mode, order_text, grid, steps_text, final, variant = parts
-    kind = {"dpmsolver": "noise", "dpmsolver++": "data"}[family]
+def _dpm_solver(parts: list[str]) -> Solver:
+    kind = {"dpmsolver": "noise", "dpmsolver++": "data"}[parts[1]]
+    if parts[2] == "adaptive":
+        atol, rtol = (float(word[4:]) for word in parts[4].split("_"))
+        return DPMSolverAdaptive(1, int(parts[3][1:]), kind, rtol=rtol, atol=atol, per_sample=False, end=1e-3)
+    _, _, mode, order_text, grid, steps_text, final, variant = parts
     variant = {"dpmsolver": "midpoint", "taylor": "taylor"}[variant]
     order, steps = int(order_text[1:]), int(steps_text[1:])
     if mode == "multistep":
@@ -47,9 +51,8 @@ def test_endpoints_and_evaluations(shared_dir: Path, family: str) -> None:
     path = VP(*stored["beta"])
     system = mixture_system(path, *(torch.tensor(stored[k]) for k in ("weights", "means", "covs")))
     start = State({"x": torch.tensor(stored["x_T"])})
-    # Adaptive steps are not part of this library yet; vary_coeff converges with order 1 only and is not shipped.
-    left_out = ("|adaptive|", "|vary_coeff|")
-    keys = [k for k in stored if k.startswith(family) and not any(word in k for word in left_out)]
+    # vary_coeff converges with order 1 only and is not shipped.
+    keys = [k for k in stored if k.startswith(family) and "|vary_coeff|" not in k]
     assert len(keys) > 100
     for key in keys:
         solver = _dpm_solver(key.split("|")) if family.startswith("dpm") else _unipc(key.split("|"))
