@@ -28,6 +28,7 @@ _MODULES = {
     "fit": "fit",
     "sample": "sample",
     "compare": "compare",
+    "diagnose": "diagnose",
     "import": "imports",
     "list": "listing",
 }
