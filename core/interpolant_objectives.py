@@ -69,12 +69,13 @@ class InterpolantMatching(Objective):
         self.form, self.antithetic, self.weights = form, antithetic, dict(weights or {})
 
     def draw(self, system: System, state: State, streams: SampleStreams) -> Draws:
-        """See `Objective.draw`; source samples come last."""
+        """See `Objective.draw`; source samples, then what the network draws, come last."""
         interpolants = _interpolants(system).interpolants
         t = self.margin + streams.uniform() * (1 - 2 * self.margin)
         noise = system.noise(state, streams)
         names = [name for name, interpolant in interpolants.items() if interpolant.begins == "given"]
-        return Draws(t, noise, self.coupling.source(system, state, names, streams) if names else {})
+        source = self.coupling.source(system, state, names, streams) if names else {}
+        return Draws(t, noise, source, system.network.draws(state, streams))
 
     def losses(self, system: System, state: State, draws: Draws) -> dict[str, Tensor]:
         """See `Objective.losses`.
@@ -83,6 +84,7 @@ class InterpolantMatching(Objective):
             InputError: the system's components are no interpolants, or a weight names no loss.
         """
         interpolants = _interpolants(system).interpolants
+        state = State(state.components, state.masks, {**state.condition, **draws.condition})
         target = {n: c.space.project(state[n], state.masks) for n, c in system.components.items()}
         ends = state.replace(target)
         at = {n: i.coefficients(1 - draws.t.double()).over(state[n]) for n, i in interpolants.items()}
