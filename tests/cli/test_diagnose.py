@@ -112,3 +112,14 @@ def test_help_shows_examples(capsys):
     printed = capsys.readouterr().out
     assert "scorefield diagnose molecules_small" in printed
     assert "Fokker-Planck residual" in printed
+
+
+@pytest.mark.gpu
+def test_a_gpu_gives_the_same_diagnosis(toy_run, tmp_path):
+    found = []
+    for device in ("cpu", "cuda"):
+        words = [*QUICK, "--states", str(tmp_path / "states.npz"), "--json", str(tmp_path / f"{device}.json")]
+        np.savez(tmp_path / "states.npz", x=np.ones((4, 5, 2)), mask=np.ones((4, 5), dtype=bool))
+        assert main(["diagnose", str(toy_run), "--device", device, *words]) == 0
+        found.append(json.loads((tmp_path / f"{device}.json").read_text())["dimensions"]["flipd"])
+    assert found[0] == pytest.approx(found[1], abs=1e-6)

@@ -262,3 +262,12 @@ def test_the_prior_counts_free_entries_only() -> None:
     free, edges = total_dimension(system, state), torch.tensor([6.0, 1.0], dtype=torch.float64)
     wanted = -0.5 * free * math.log(2 * math.pi) - edges * math.log(3.0)
     torch.testing.assert_close(gaussian_log_prior(system, latent), wanted)
+
+
+@pytest.mark.gpu
+def test_a_gpu_gives_the_same_densities() -> None:
+    system, state = graphs()
+    for settings in (Settings(t_min=1e-2), Settings(t_min=1e-2, exact_up_to=0, probes=4)):
+        wanted = log_likelihood(system, state, settings)
+        got = log_likelihood(system, state.to("cuda"), settings)
+        torch.testing.assert_close(got.nats.cpu(), wanted.nats, atol=1e-6, rtol=0)
