@@ -25,10 +25,11 @@ from scorefield.core.errors import InputError, InputWarning
 from scorefield.core.guidance.classifier_free import ClassifierFree
 from scorefield.core.guidance.naming import make_guides
 from scorefield.core.guidance.potentials import Potential
+from scorefield.core.guidance.search import RolloverSearch
 from scorefield.core.guide import Guide
 from scorefield.core.names import unknown
 from scorefield.core.noise import Seeded, stream_seed
-from scorefield.core.sampling import sample
+from scorefield.core.sampling import Sampled, sample
 from scorefield.core.shards import Shard
 from scorefield.core.solvers.registry import make_solver
 from scorefield.core.state import State
@@ -114,6 +115,10 @@ class Diffusion:
         wanted, tables = [*guides, *settings.guide], record.tables
         self.guides = make_guides(wanted, domain, tables, settings.way, settings.way_arguments)
         self._unnamed = bool(guides)
+        self.search = next((guide for guide in self.guides if isinstance(guide, RolloverSearch)), None)
+        acting = [guide for guide in self.guides if not isinstance(guide, ClassifierFree)]
+        if self.search is not None and (len(acting) > 1 or self.teleport is not None):
+            raise InputError("search makes its own steps", mend="leave other guides and teleportation out")
         for guide in self.guides:
             system = guide.wrap(system) if isinstance(guide, ClassifierFree) else system
         if settings.precision == "bf16-mixed" and any(guide.gradient for guide in self.guides):
@@ -198,14 +203,19 @@ class Diffusion:
         done, calls = [], 0.0
         for index, frame in enumerate(tiles):
             tell = _share_of(report, index, -(-size // self.settings.tile_size))
-            empty = frame.to(device, self._dtype)
-            start = None
-            if self.teleport is not None:
-                start = self.teleport[0].start(self.system, self.system.prior(empty, noise), self.teleport[1])
-            sampled = sample(self.system, empty, self.solver, noise, start=start, guides=self.guides, progress=tell)
+            sampled = self._sampled(frame.to(device, self._dtype), noise, tell)
             done.append(self.domain.pad(sampled.state.to("cpu"), self.record.sizes))
             calls += sampled.evaluations * len(frame)
         return join(done).rows(torch.argsort(order)), calls / size
+
+    def _sampled(self, empty: State, noise: Seeded, tell: Callable[[int, int], None] | None) -> Sampled:
+        """One tile."""
+        if self.search is not None:
+            return self.search.run(self.system, empty, self.solver, noise, tell)
+        start = None
+        if self.teleport is not None:
+            start = self.teleport[0].start(self.system, self.system.prior(empty, noise), self.teleport[1])
+        return sample(self.system, empty, self.solver, noise, start=start, guides=self.guides, progress=tell)
 
     def _tiles(self, number: int, size: int) -> tuple[Tensor, Iterator[State]]:
         """Rows of the drawn sizes in the order of the tiles, and the tiles' empty states."""

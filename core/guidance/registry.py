@@ -14,6 +14,8 @@ from scorefield.core.guidance.observations import GaussianObservation, Matrix, O
 from scorefield.core.guidance.particles import Particles
 from scorefield.core.guidance.potentials import Potential, Weighted, parts
 from scorefield.core.guidance.properties import Classifier, Expert, Property, Regressor, Reward
+from scorefield.core.guidance.refine import Refine, Refinement
+from scorefield.core.guidance.search import RolloverSearch
 from scorefield.core.guidance.targets import AFDPS
 from scorefield.core.guide import Guide
 from scorefield.core.names import unknown
@@ -94,6 +96,18 @@ def _afdps(
     return Particles(AFDPS(potential, ramp), threshold=threshold, islands=islands, groups=groups)
 
 
+def _refine(
+    potential: Potential,
+    time: float | None = None,
+    steps: int = 20,
+    step_size: float = 0.1,
+    method: Literal["langevin", "likelihood"] = "langevin",
+    noise_scale: float = 0.1,
+    weight: float = 1.0,
+) -> Guide:
+    return Refine(potential, Refinement(time, steps, step_size, method, noise_scale, weight))
+
+
 WAYS: dict[str, Way] = {
     "gradient": Way(
         Gradient,
@@ -127,6 +141,19 @@ WAYS: dict[str, Way] = {
         "Chen et al. 2025, arXiv 2506.03979; Skreta et al. 2025, arXiv 2503.02819",
         gradient=True,
         value=True,
+    ),
+    "rbf": Way(
+        RolloverSearch,
+        "spends a budget of network calls on successors of lower energy; needs a stochastic one-step solver",
+        "Kim et al. 2025, arXiv 2503.19385",
+        value=True,
+    ),
+    "refine": Way(
+        _refine,
+        "steps along the energy and the model's own denoising error, once samples are there",
+        "Kollovieh et al. 2023, arXiv 2307.11494",
+        gradient=True,
+        state=False,
     ),
 }
 
