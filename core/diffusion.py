@@ -111,6 +111,8 @@ class Diffusion:
         self.domain, self.record, self.settings = domain, record, settings
         self.teleport = None if settings.teleport is None else open_teleport(settings.teleport)
         begin = {} if self.teleport is None else {"start": self.teleport[1]}
+        if begin.keys() & settings.arguments.keys():
+            raise InputError("both teleportation and start say where to begin", mend="leave one of them out")
         self.solver = make_solver(settings.solver, settings.steps, **settings.arguments, **begin)
         wanted, tables = [*guides, *settings.guide], record.tables
         self.guides = make_guides(wanted, domain, tables, settings.way, settings.way_arguments)

@@ -197,11 +197,11 @@ def test_a_time_of_noise_stays_where_the_network_was_trained() -> None:
 
 def test_ode_and_sde_agree_for_a_true_score_and_not_for_a_false_one() -> None:
     system, _ = flat(VP())
-    frame = State({"x": torch.zeros(600, 2, dtype=torch.float64)})
-    true = ode_sde_gap(system, frame, steps=60)
+    frame = State({"x": torch.zeros(300, 2, dtype=torch.float64)})
+    true = ode_sde_gap(system, frame, steps=40)
     assert true.p_value > 0.05
     assert true.ode["x"].std == pytest.approx(true.sde["x"].std, rel=0.06)
-    false = ode_sde_gap(bent(-0.35, torch.eye(2))[0], frame, steps=60)
+    false = ode_sde_gap(bent(-0.35, torch.eye(2))[0], frame, steps=40)
     assert false.p_value == 0.005
     assert false.w2 > 3 * false.floor
 
