@@ -63,14 +63,13 @@ def _graphs(paths: dict[str, GaussianPath], kind: str) -> tuple[System, State]:
     return system, state.replace(system.noise(state, Seeded(0)))
 
 
-@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
-    ("old", "new"),
+    ("old", "new", "kind"),
     [
-        ({"x": Linear(), "adj": Cosine()}, {"x": VP()}),
-        ({"x": VP(), "adj": VE()}, {"adj": EDM(0.002, 50.0)}),
-        ({"x": VP(), "adj": VP()}, {"adj": Linear(), "x": Linear()}),
-        ({"x": DiscreteChain("cosine", 50), "adj": VP(0.1, 1.0)}, {"x": VP()}),
+        *(({"x": Linear(), "adj": Cosine()}, {"x": VP()}, kind) for kind in KINDS),
+        ({"x": VP(), "adj": VE()}, {"adj": EDM(0.002, 50.0)}, "score"),
+        ({"x": VP(), "adj": VP()}, {"adj": Linear(), "x": Linear()}, "velocity"),
+        ({"x": DiscreteChain("cosine", 50), "adj": VP(0.1, 1.0)}, {"x": VP()}, "noise"),
     ],
 )
 def test_it_is_the_model_of_the_new_paths(
