@@ -58,18 +58,20 @@ class LogSNR(Grid):
     def between(self, path: GaussianPath, start: float, end: float, num: int) -> Tensor:
         """See `Grid.between`."""
         low, high = _log_snrs(path, start, end)
+        if math.isinf(high):
+            what = f"{type(path).__name__} has no noise at t = {end:g}, so no grid is even in log_snr to there"
+            raise InputError(what, mend="give grid=uniform or karras, or end=0.001")
         times = path.time_of(torch.linspace(low, high, num + 1, dtype=torch.float64))
         times[0], times[-1] = start, end
         return times
 
 
 def _log_snrs(path: GaussianPath, start: float, end: float) -> tuple[float, float]:
-    """Both ends in log_snr, for grids that are even in a function of it."""
+    """log_snr at both ends, for grids that are even in a function of it."""
     low, high = path.log_snr(torch.tensor([start, end], dtype=torch.float64)).tolist()
-    if math.isinf(low) or math.isinf(high):
-        where, lacks = (start, "signal") if math.isinf(low) else (end, "noise")
-        what = f"{type(path).__name__} has no {lacks} at t = {where:g}, so no grid can be even in log_snr"
-        raise InputError(what, mend="give grid=uniform, or other times of start and end")
+    if math.isinf(low):
+        what = f"{type(path).__name__} has no signal at t = {start:g}, so no grid is even in log_snr from there"
+        raise InputError(what, mend="give grid=uniform, or start=0.99")
     return low, high
 
 

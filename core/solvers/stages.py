@@ -72,7 +72,7 @@ class DPMSolverSinglestep(Rule):
             boundaries = span.boundaries(len(orders))
         steps = zip(orders, widths(span.path, boundaries), itertools.pairwise(boundaries.tolist()), strict=True)
         stages = [
-            tuple(span.grid.within(span.path, *ends, order if math.isfinite(width) else 1)[:-1].tolist())
+            tuple(span.grid.within(span.path, *ends, order)[:-1].tolist()) if math.isfinite(width) else ends[:1]
             for order, width, ends in steps
         ]
         return Layout(boundaries, tuple(stages))

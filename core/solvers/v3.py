@@ -38,7 +38,7 @@ __all__ = ["MEASURED", "DPMSolverV3"]
 MEASURED = "measured"
 """Stands for statistics that are measured before the run."""
 
-_CELLS = 1000  # of the integrals where there are no statistics, whose tables bring their own
+_CELLS = 4000  # of the integrals where there are no statistics, whose tables bring their own
 
 Row = tuple[Tensor, list[Tensor], Tensor]
 """Of a step: factors of its start and of the newest f, and what is added."""
