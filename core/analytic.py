@@ -20,11 +20,13 @@ from torch import Tensor
 from scorefield.core.errors import InputError
 from scorefield.core.noise import NoiseSource
 from scorefield.core.predictions import Kind
-from scorefield.core.spaces import Space
+from scorefield.core.spaces import Masked, Space
 from scorefield.core.state import State
 from scorefield.core.system import Component, Network, System, Values
 
 __all__ = ["GaussianMixture", "mixture_system"]
+
+_ROUNDING = 1e-6  # of the largest variance: what a covariance of low rank in float32 may fall below zero
 
 
 class _Cloud:
@@ -37,12 +39,16 @@ class _Cloud:
         if covariances.shape == (len(means),):
             self.spread, self.basis = covariances.double()[:, None], None
         elif covariances.shape == (len(means), size, size):
+            if not isinstance(self.space, Masked):
+                what = f"full covariances of {name} in a {type(self.space).__name__} space"
+                raise InputError(what, mend="give one variance for each Gaussian")
             self.spread, self.basis = torch.linalg.eigh(covariances.double())
         else:
             what = f"covariances of {name} have shape {tuple(covariances.shape)}"
             raise InputError(what, mend=f"give ({len(means)},) or ({len(means)}, {size}, {size})")
-        if bool((self.spread < 0).any()):
+        if not bool((self.spread >= -_ROUNDING * self.spread.abs().amax()).all()):  # so that NaN is refused too
             raise InputError(f"a covariance of {name} is negative")
+        self.spread = self.spread.clamp(min=0)
 
     def to(self, device: torch.device) -> None:
         self.means, self.spread = self.means.to(device), self.spread.to(device)
@@ -76,10 +82,10 @@ class GaussianMixture(Network):
         weights: w, `[K]`, positive; scaled to sum 1.
         means: mu of each component, `[K, ...]` like one sample.
         covariances: of each component: `[K]` variances (C_k = v_k on the component's space, also under masks), or
-            `[K, D, D]` for a component of D entries without masks.
+            `[K, D, D]` for a component of D entries in a `Masked` space without masks.
 
     Raises:
-        InputError: shapes do not fit, or a covariance is negative.
+        InputError: shapes do not fit, a weight is not positive, or a covariance is negative.
     """
 
     def __init__(
@@ -93,6 +99,8 @@ class GaussianMixture(Network):
         for given in (means, covariances):
             if given.keys() != components.keys() or any(len(value) != len(weights) for value in given.values()):
                 raise InputError("means and covariances do not fit", mend=f"give {len(weights)} for each component")
+        if not bool((weights > 0).all()):
+            raise InputError("a weight is not positive", mend="leave out Gaussians of no weight")
         self.weights = weights.double() / weights.double().sum()
         self.clouds = {n: _Cloud(c, means[n], covariances[n], n) for n, c in components.items()}
 

@@ -253,6 +253,10 @@ class Cosine(GaussianPath):
     """
 
     def __init__(self, least_log_snr: float = -5.1) -> None:
+        if not least_log_snr < 0:
+            raise InputError(
+                f"least_log_snr = {least_log_snr:g} of a path", mend="give a negative number, such as -5.1"
+            )
         self.least_log_snr = least_log_snr
         self.t_max = math.atan(math.exp(-least_log_snr)) * 2 / math.pi
 
@@ -364,6 +368,8 @@ class DiscreteChain(GaussianPath):
     def __init__(self, schedule: Literal["linear", "cosine"] = "linear", num_steps: int = 1000) -> None:
         if schedule not in ("linear", "cosine"):
             raise InputError(f"unknown schedule {schedule!r}", mend="give linear or cosine")
+        if num_steps < 2:
+            raise InputError(f"a chain of {num_steps} steps", mend="give at least 2")
         self.schedule, self.num_steps = schedule, num_steps
         self.t_min = 1 / num_steps
         self.betas = _linear_betas(num_steps) if schedule == "linear" else _cosine_betas(num_steps)

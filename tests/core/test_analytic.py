@@ -96,3 +96,24 @@ def test_what_does_not_fit_is_refused() -> None:
     for means, covariances in [((2, 3), (3,)), ((2, 3), (2, 2, 2)), ((1, 3), (2,))]:
         with pytest.raises(InputError):
             GaussianMixture(component, torch.ones(2), {"x": torch.zeros(means)}, {"x": torch.ones(covariances)})
+    shapes = (
+        (torch.ones(1), torch.eye(9)[None]),
+        (torch.tensor([-1.0]), torch.ones(1)),
+        (torch.ones(1), -torch.ones(1)),
+    )
+    for (weights, covariance), words in zip(shapes, ("SymmetricAdjacency", "positive", "negative"), strict=True):
+        adj = {"adj": Component(VP(), SymmetricAdjacency(), "noise")}
+        with pytest.raises(InputError, match=words):
+            GaussianMixture(adj, weights, {"adj": torch.zeros(1, 3, 3)}, {"adj": covariance})
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_covariance_may_be_of_low_rank(dtype: torch.dtype) -> None:
+    factor = torch.randn(10, 3, generator=torch.Generator().manual_seed(0), dtype=dtype)
+    component = {"x": Component(VP(), Masked(), "score")}
+    network = GaussianMixture(component, torch.ones(1), {"x": torch.zeros(1, 10)}, {"x": (factor @ factor.T)[None]})
+    t = torch.tensor([0.4], dtype=torch.float64)
+    x = torch.ones(1, 10, dtype=torch.float64)
+    covariance = VP().alpha(t) ** 2 * (factor @ factor.T).double() + VP().variance(t) * torch.eye(10)
+    wanted = -torch.linalg.solve(covariance, x[0])[None]
+    torch.testing.assert_close(network(State({"x": x}), t)["x"], wanted, atol=1e-4, rtol=1e-4)

@@ -155,7 +155,9 @@ def test_euler_steps_equal_the_published_ones(shared_dir: Path, name: str, steps
 
 
 @pytest.mark.parametrize("make", [lambda: VP(2.0, 1.0), lambda: VE(0.0, 1.0), lambda: DiscreteChain("square"),
-                                  lambda: EDM(2.0, 1.0), lambda: Polynomial(0.0), lambda: MeanReverting(0.0)])  # fmt: skip
+                                  lambda: EDM(2.0, 1.0), lambda: Polynomial(0.0), lambda: MeanReverting(0.0),
+                                  lambda: MeanReverting(sigma_inf=0.0), lambda: DiscreteChain("linear", 0),
+                                  lambda: Cosine(0.0), lambda: Cosine(math.nan)])  # fmt: skip
 def test_impossible_paths_are_refused(make) -> None:
     with pytest.raises(InputError):
         make()
