@@ -11,7 +11,7 @@ from scorefield.core.errors import InputError
 __all__ = ["nearest", "unknown"]
 
 _SIMILAR = 0.6  # below this ratio two names have little to do with each other
-_LISTED = 24  # more names than this make the line unreadable; `scorefield list` shows them
+_LISTED = 40  # more names than this make the line unreadable; `scorefield list` shows them
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
