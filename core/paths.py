@@ -276,10 +276,6 @@ class Cosine(GaussianPath):
         """See the class."""
         return (0.5 * math.pi * t).sin()
 
-    def time_of(self, log_snr: Tensor) -> Tensor:
-        """See `GaussianPath.time_of`."""
-        return (-log_snr.double()).exp().atan() * (2 / math.pi)
-
 
 class Polynomial(GaussianPath):
     """alpha = (1 - t)^n, sigma = 1 - alpha.
