@@ -1,6 +1,7 @@
 """Every solver at equal numbers of network calls on one molecule run.
 
     python benchmarks/graphs/solvers.py runs/qm9 --test qm9_test.smi --num 1000 --out solvers.json [--only ddim ...]
+        [--teleport start.safetensors]
 
 Each solver has its defaults, ends at 1e-4 in a denoising call where it can, and takes as many steps as stay within the
 calls; solvers that choose their steps are given tolerances instead. Rows are kept in the output file, so that a stopped
@@ -10,6 +11,7 @@ run goes on.
 from __future__ import annotations
 
 import argparse
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from scorefield.domains.graphs.statistics.population import MoleculePopulation
 
 STATISTICS = ("valid_ref", "valid_strict", "unique", "nspdk")
 CALLS = (13, 26, 51)
+LATER = (0.9, 0.8, 0.7)
 TOLERANCES = (1e-1, 1e-2, 1e-3)
 COMMON: dict[str, Any] = {"end": 1e-4, "final": "denoise"}
 
@@ -68,6 +71,33 @@ def plans(model: sf.Model, name: str) -> list[tuple[str, int, dict[str, Any]]]:
     return found
 
 
+def teleported(file: str) -> list[tuple[str, str, int, dict[str, Any]]]:
+    """Rows that begin later."""
+    return [
+        (
+            f"{name}, {steps} steps from {time:g}",
+            name,
+            steps,
+            {**COMMON, "grid": "logsnr", "teleport": f"{file}:{time}"},
+        )
+        for name in ("ddim", "dpmpp-2m", "pc")
+        for time in LATER
+        for steps in (6, 12, 25)
+    ]
+
+
+def measure(
+    model: sf.Model, name: str, steps: int, arguments: dict[str, Any], num: int, test: MoleculePopulation
+) -> dict[str, Any]:
+    """One row."""
+
+    def make() -> Molecules:
+        return model.sample(num, name, steps=steps, weights="raw", device="cpu", **arguments)
+
+    own = {key: value for key, value in arguments.items() if key != "teleport"}
+    return {"calls": evaluations(model, name, steps, own), **quality(make, test, STATISTICS)}
+
+
 def main() -> None:
     """Run what is missing and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -76,23 +106,17 @@ def main() -> None:
     parser.add_argument("--num", type=int, default=1000)
     parser.add_argument("--out", type=Path, default=Path("solvers.json"))
     parser.add_argument("--only", nargs="*", default=list(SOLVERS))
+    parser.add_argument("--teleport", metavar="FILE", help="statistics that core.teleport.Teleport has saved")
     options = parser.parse_args()
     torch.set_num_threads(1)
     model, test, kept = sf.load(options.run), MoleculePopulation(read_molecules(options.test)), Kept(options.out)
     print("| solver | calls | CPU s | " + " | ".join(STATISTICS) + " |", flush=True)
     print("|---|---|---|" + "---|" * len(STATISTICS), flush=True)
-    for name in options.only:
-        for row_name, steps, arguments in plans(model, name):
-
-            def measure(name: str = name, steps: int = steps, arguments: dict[str, Any] = arguments) -> dict[str, Any]:
-                def make() -> Molecules:
-                    return model.sample(options.num, name, steps=steps, weights="raw", device="cpu", **arguments)
-
-                return {"calls": evaluations(model, name, steps, arguments), **quality(make, test, STATISTICS)}
-
-            row = kept.row(row_name, measure)
-            cells = [cell(row[statistic]) for statistic in STATISTICS]
-            print(f"| {row_name} | {row['calls']:.0f} | {row['seconds']:.0f} | " + " | ".join(cells) + " |", flush=True)
+    rows = [(row, name, steps, more) for name in options.only for row, steps, more in plans(model, name)]
+    for title, name, steps, more in rows + (teleported(options.teleport) if options.teleport else []):
+        row = kept.row(title, functools.partial(measure, model, name, steps, more, options.num, test))
+        cells = [cell(row[statistic]) for statistic in STATISTICS]
+        print(f"| {title} | {row['calls']:.0f} | {row['seconds']:.0f} | " + " | ".join(cells) + " |", flush=True)
 
 
 if __name__ == "__main__":
