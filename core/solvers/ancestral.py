@@ -105,15 +105,12 @@ class AncestralSinglestep(Rule):
         """The start of each step, and half its width of log_snr on (up to its ancestral end, without inner noise)."""
         boundaries = span.boundaries()
         s = Steps.of(span.path, boundaries, self.kind)
-        stages: list[tuple[float, ...]] = []
-        for i, time in enumerate(boundaries[:-1].tolist()):
-            down = s.ratio(i + 1) if self.inner else self._split(s, i, i + 1)[0]
-            if down == 0 or s.alpha[i] == 0:
-                stages.append((time,))
-                continue
-            middle = torch.tensor([0.5 * (s.log_snr[i] - math.log(down))], dtype=torch.float64)
-            stages.append((time, span.path.time_of(middle).item()))
-        return Layout(boundaries, tuple(stages))
+        downs = [s.ratio(i + 1) if self.inner else self._split(s, i, i + 1)[0] for i in range(len(s))]
+        whole = [down > 0 and s.alpha[i] > 0 for i, down in enumerate(downs)]
+        middles = [0.5 * (s.log_snr[i] - math.log(down)) if whole[i] else 0.0 for i, down in enumerate(downs)]
+        inner = span.path.time_of(torch.tensor(middles, dtype=torch.float64)).tolist()
+        steps = zip(boundaries[:-1].tolist(), inner, whole, strict=True)
+        return Layout(boundaries, tuple((start, middle) if two else (start,) for start, middle, two in steps))
 
     def _split(self, s: Steps, i: int, j: int) -> tuple[float, float]:
         """From boundary i to j: rho of the deterministic step, and the noise after it, for x / alpha."""
