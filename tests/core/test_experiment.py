@@ -148,6 +148,7 @@ def test_packaged_configurations_are_right_and_short(name):
     text = file.read_text()
     assert text.startswith("# ")
     assert text.count("\n") <= 60
-    build(experiment.model["system"], file).build({"features": 4, "max_nodes": 9})
+    sizes = {"graphs": {"features": 4, "max_nodes": 9}, "series": {"features": 6, "length": 24}}
+    build(experiment.model["system"], file).build(sizes[name.partition("/")[0]])
     build(experiment.model["objective"], file)
     assert "data.batch_size" in known_keys(experiment.as_dict())

@@ -166,10 +166,10 @@ def _thousandths(system: System, stored: np.lib.npyio.NpzFile, method: str, t: f
     rule: Rule = EulerMaruyama() if predictor == "Euler" else ReverseDiffusion(published=True, num_scales=1000)
     moves = {name: rule.moves(component.path, layout) for name, component in system.components.items()}
     if corrector == "None":
-        return LinearPlan(rule, times[:-1], moves, [True] * steps, None, None)
+        return LinearPlan(rule, times[:-1], times[1:], moves, [True] * steps, None, None)
     langevin = Langevin(float(stored["snr"]), float(stored["scale_eps"]), norms="batch", num_scales=1000)
     kappas = langevin.kappas(system, torch.tensor(times, dtype=torch.float32))
-    return LinearPlan(rule, times[:-1], moves, [True] * steps, langevin, kappas)
+    return LinearPlan(rule, times[:-1], times[1:], moves, [True] * steps, langevin, kappas)
 
 
 @pytest.mark.parametrize(("time", "tolerance"), [("0.05", 1e-5), ("0.9", 3e-6)])
