@@ -19,7 +19,14 @@ __all__ = ["EulerMaruyama", "ReverseDiffusion", "published_chain", "published_la
 
 
 def published_layout(span: Span) -> Layout:
-    """As published, the N evaluations themselves span the run; the last step, of 1 / N, goes past its end."""
+    """As published, the N evaluations themselves span the run; the last step, of 1 / N, goes past its end.
+
+    Raises:
+        InputError: the run begins later than the published ones, whose steps are parts of the whole time.
+    """
+    if span.start != 1:
+        what = f"a published sampler begins at t = 1, not at {span.start:g}"
+        raise InputError(what, mend="leave published out, or start")
     times = torch.linspace(span.start, span.end, span.steps, dtype=torch.float64)
     last = torch.tensor([span.end - 1 / span.steps], dtype=torch.float64)
     return Layout(torch.cat([times, last]), tuple((t,) for t in times.tolist()))
