@@ -20,7 +20,7 @@ from scorefield.core.errors import InputError
 from scorefield.core.noise import NoiseSource
 from scorefield.core.predictions import Kind
 from scorefield.core.solvers.solver import Carry, LinearSolver, Plan, Solver, reference_path
-from scorefield.core.solvers.stages import Stage, Variant, stages_of
+from scorefield.core.solvers.stages import Stage, Variant, check_variant, stages_of
 from scorefield.core.solvers.steps import Form
 from scorefield.core.solvers.table import Still
 from scorefield.core.state import State
@@ -137,6 +137,7 @@ class DPMSolverAdaptive(AdaptiveSolver):
         if order not in (2, 3) or kind not in ("data", "noise") or not width > 0:
             what = f"order {order}, {kind} prediction, width {width:g}"
             raise InputError(what, mend="need order 2 or 3, data or noise, a positive width")
+        check_variant(variant)
         self.order, self.kind, self.variant, self.width, self.per_sample = order, kind, variant, width, per_sample
 
     def run(self, state: State, grid: Tensor, denoise: Denoiser) -> State:

@@ -123,7 +123,8 @@ class DPMSolverMultistep(Rule):
         if order not in (1, 2, 3):
             raise InputError(f"order {order}", mend="give 1, 2 or 3")
         if kind not in ("data", "noise") or variant not in ("midpoint", "taylor"):
-            raise InputError(f"no DPM-Solver in {kind} prediction, variant {variant}", mend="give data or noise")
+            what = f"no DPM-Solver in {kind} prediction, variant {variant}"
+            raise InputError(what, mend="give data or noise, midpoint or taylor")
         if not eta >= 0:
             raise InputError(f"eta = {eta:g}", mend="give 0 (the ODE) or more")
         self.order, self.kind, self.variant, self.eta = order, kind, variant, eta

@@ -9,19 +9,20 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
 from scorefield.core.errors import InputError
+from scorefield.core.names import unknown
 from scorefield.core.paths import GaussianPath
 from scorefield.core.predictions import Kind
 from scorefield.core.solvers.grids import LogSNR
 from scorefield.core.solvers.steps import Form, Steps
 from scorefield.core.solvers.table import KEEP, Combination, Layout, Move, Rule, Span
 
-__all__ = ["DPMSolverSinglestep", "Stage", "stages_of", "widths"]
+__all__ = ["DPMSolverSinglestep", "Stage", "Variant", "check_variant", "stages_of", "widths"]
 
 Variant = Literal["midpoint", "taylor"]
 
@@ -51,6 +52,7 @@ class DPMSolverSinglestep(Rule):
     ) -> None:
         if order not in (1, 2, 3) or kind not in ("data", "noise"):
             raise InputError(f"no singlestep solver of order {order} in {kind} prediction", mend="give order 1 to 3")
+        check_variant(variant)
         self.order, self.kind, self.variant, self.packed = order, kind, variant, packed
         self.least_steps = order if packed else 1
 
@@ -90,6 +92,16 @@ class DPMSolverSinglestep(Rule):
                 point = Combination(anchor=float(scale), values=tuple(float(v) for v in values))
                 moves.append(Move(point, KEEP if j == 0 else None))
         return moves
+
+
+def check_variant(variant: str) -> None:
+    """Refuse an unknown variant.
+
+    Raises:
+        InputError: it is neither `midpoint` nor `taylor`.
+    """
+    if variant not in get_args(Variant):
+        raise unknown("variant", variant, get_args(Variant))
 
 
 def widths(path: GaussianPath, boundaries: Tensor) -> list[float]:
