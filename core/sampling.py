@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from scorefield.core.denoiser import Denoiser
+from scorefield.core.errors import InputError
 from scorefield.core.guide import Guide, Guides, Run
 from scorefield.core.noise import NoiseSource
 from scorefield.core.solvers.solver import Carry, Solver
@@ -50,14 +51,18 @@ def sample(
         state: masks, condition and component shapes (the components' values are not used).
         solver: how.
         noise: asked for the prior first, then by the solver.
-        start: a state at the solver's first time in place of the prior, in the solver's variable u = x - origin.
+        start: a state at the solver's first time in place of the prior, in the solver's variable u = x - origin and
+            in the components' spaces.
         guides: what acts on the run (clamping, guidance, inpainting, particles), in order.
         progress: called with the steps done and their number.
 
     Raises:
-        InputError: the solver or a guide cannot do this.
+        InputError: the solver or a guide cannot do this, or the components lie on several devices.
         FloatingPointError: the network returned something not finite; the evaluation and its time are named.
     """
+    devices = sorted({str(value.device) for value in state.components.values()})
+    if len(devices) > 1:
+        raise InputError(f"the components lie on {' and '.join(devices)}", mend="move them with state.to(device)")
     plan = solver.plan(system)
     run = Run(system, state, solver, plan)
     acting = Guides([guide.begin(run) for guide in guides])

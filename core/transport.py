@@ -57,6 +57,8 @@ def transport(
     """
     if method not in get_args(Method):
         raise unknown("method", method, get_args(Method))
+    if not tolerance > 0:
+        raise InputError(f"tolerance {tolerance:g}", mend="give a positive number")
     solver = Transport(steps, "heun" if method == "dopri5" else method, diffusion, 1 - start, 1 - end)
     if solver.stochastic and noise is None:
         raise InputError("a diffusion without a source of noise", mend="give noise, such as Seeded(0)")

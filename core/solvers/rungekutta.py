@@ -64,6 +64,10 @@ class RungeKutta(Rule):
             raise InputError(f"no Runge-Kutta method of order {order}", mend="give 1 to 4")
         if not (s_churn >= 0 and s_noise >= 0):
             raise InputError(f"s_churn {s_churn:g}, s_noise {s_noise:g}", mend="give numbers from 0")
+        if s_tmax is not None and s_tmax < s_tmin:
+            raise InputError(
+                f"s_tmin {s_tmin:g} exceeds s_tmax {s_tmax:g}", mend="leave one of them out, or exchange them"
+            )
         self.order, self.churn, self.noise = order, s_churn, s_noise
         self.least, self.most = s_tmin, math.inf if s_tmax is None else s_tmax
         self.stochastic = s_churn > 0

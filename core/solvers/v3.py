@@ -100,13 +100,16 @@ class DPMSolverV3(Solver):
         """See `Solver.plan`.
 
         Raises:
-            InputError: the statistics lack a component, or do not reach over the run.
+            InputError: the statistics lack a component, or do not reach over the run; a path has no noise at its end.
         """
         frame = self._frame.plan(system)
         boundaries = torch.tensor([*frame.times[: self.steps], frame.ends[self.steps - 1]], dtype=torch.float64)
         tables = {}
         for name, component in system.components.items():
             s = Steps.of(component.path, boundaries, "noise")
+            if s.sigma[-1] == 0:
+                what = f"{type(component.path).__name__} has no noise at t = {boundaries[-1].item():g}"
+                raise InputError(what, mend="end the run at a later time, such as end=0.001")
             tables[name] = _Table(s, self._statistics(name, s), self).rows()
         return V3Plan(frame, self.steps, tables, self.measured)
 

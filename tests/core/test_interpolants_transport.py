@@ -330,6 +330,7 @@ def test_a_broken_network_is_named_with_its_time():
         ({"end": 1.5}, "t from 1 to -0.5"),
         ({"start": 1.0}, "two different"),
         ({"steps": 0}, "0 steps"),
+        ({"tolerance": -1.0, "method": "dopri5"}, "tolerance -1"),
         ({"diffusion": -1.0}, "diffusion -1 at r = 0"),
         ({"diffusion": lambda r: 0.5 - r}, "diffusion -0.5 at r = 1"),
         ({"diffusion": math.nan}, "nan"),
