@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
 from scorefield.core.denoiser import Denoiser
-from scorefield.core.errors import InputError
+from scorefield.core.errors import InputError, InputWarning
 from scorefield.core.guide import ClampData
 from scorefield.core.noise import Replayed, Seeded
 from scorefield.core.paths import VE, VP, GaussianPath, Linear, SubVP
@@ -285,24 +283,6 @@ def test_origin_shifts_data_and_nothing_else() -> None:
     torch.testing.assert_close(moved["x"], still["x"] + shift, atol=1e-12, rtol=0)
 
 
-def test_heun_equals_the_published_sampler(shared_dir: Path) -> None:
-    stored = np.load(shared_dir / "fixtures" / "core" / "kdiffusion_edm_ve.npz")
-    path = VE(0.002, 80.0)
-    mixture = np.load(shared_dir / "fixtures" / "core" / "ode_solvers_vp.npz")
-    system = mixture_system(path, *(torch.tensor(mixture[k]) for k in ("weights", "means", "covs")))
-    start = State({"x": torch.tensor(stored["x_T"])})
-    steps = [
-        int(k.split("|")[2].removeprefix("n")) for k in stored if k.startswith("edm|heun|") and k.endswith("churn0")
-    ]
-    assert steps
-    for n in steps:
-        key = next(k for k in stored if k.startswith(f"edm|heun|n{n}|") and k.endswith("churn0"))
-        # The published grid ends in a step from sigma_min to 0: a denoising evaluation.
-        solver = make_solver("heun", n - 1, grid="karras", end=0.0, final="denoise")
-        result = sample(system, start, solver, Replayed([]), start=start)
-        torch.testing.assert_close(result.state["x"], torch.tensor(stored[key]), atol=1e-7, rtol=0)
-
-
 def test_a_linear_path_runs_from_no_signal_to_no_noise() -> None:
     system = _gaussian(Linear(), 0.5)
     data = System({"x": Component(Linear(), Masked(), "data")}, _DataGaussian())
@@ -343,11 +323,35 @@ def test_not_finite_networks_are_named_with_evaluation_and_time() -> None:
         ("ddim", {"end": 1.5}, "end 1.5"),
         ("exponential", {"eta": 1.0, "kind": "noise"}, "eta > 0 needs data"),
         ("pc", {"reference": "y"}, "no component 'y'"),
+        ("pc", {"predictor": "euler", "published": True, "start": 0.5}, "begins at t = 1, not at 0.5"),
+        ("ddim", {"grid": "1,0.5,0.5,0.2,0.1,0.01"}, "does not decrease at step 2"),
+        ("ddim", {"grid": "1,0.5,0.6,0.2,0.1,0.01"}, "does not decrease at step 2"),
+        ("ddim", {"grid": "1,0.5,0.1"}, "3 times make 2 steps, not 5"),
+        ("ddim", {"grid": "1.2,1,0.5,0.2,0.1,0.01"}, r"leave \[0, 1\]"),
+        ("dpm-2s", {"variant": "tailor"}, "did you mean 'taylor'"),
+        ("dpm-adaptive", {"variant": "tailor"}, "did you mean 'taylor'"),
+        ("dpmpp-2m", {"variant": "tailor"}, "midpoint or taylor"),
+        ("dpm-v3", {"statistics": None, "grid": "uniform", "end": 0.0}, "VP has no noise at t = 0; end the run"),
+        ("heun", {"s_tmin": 2.0, "s_tmax": 1.0}, "s_tmin 2 exceeds s_tmax 1"),
     ],
 )
 def test_bad_settings_are_one_clear_line(name: str, arguments: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
         sample(_system(["x", "adj"]), _graphs([3]), make_solver(name, 5, **arguments), Seeded(0))
+
+
+@pytest.mark.parametrize(("name", "order"), [("dpmpp-3m", 3), ("unipc", 3), ("deis", 4), ("dpm-3s", 3), ("dpm-v3", 3)])
+def test_fewer_steps_than_the_order_lower_it_with_a_warning(name: str, order: int) -> None:
+    with pytest.warns(InputWarning, match=f"2 steps lower the order of the solver from {order}"):
+        solver = make_solver(name, 2, end=1e-2, **ARGUMENTS.get(name, {}))
+    assert sample(_system(["x", "adj"]), _graphs([3]), solver, Seeded(0)).evaluations == 2
+
+
+def test_components_on_several_devices_are_refused() -> None:
+    frame = _graphs([3])
+    frame = frame.replace({"adj": frame["adj"].to("meta")})
+    with pytest.raises(InputError, match="lie on cpu and meta; move them"):
+        sample(_system(["x", "adj"]), frame, make_solver("ddim", 3), Seeded(0))
 
 
 @pytest.mark.parametrize("steps", [0, -3])
