@@ -39,7 +39,16 @@ class SymmetricSplitting(Solver):
         self.steps, self.corrector, self.end, self.start = steps, corrector, end, start
 
     def plan(self, system: System) -> SplittingPlan:
-        """See `Solver.plan`."""
+        """See `Solver.plan`.
+
+        Raises:
+            InputError: the run begins where a path has no signal, or no evaluations any more.
+        """
+        start = torch.tensor(self.start, dtype=torch.float64)
+        for path in (component.path for component in system.components.values()):
+            if self.start > path.t_max or not float(path.alpha(start)) > 0:
+                what = f"start {self.start:g} lies outside the range of {type(path).__name__}"
+                raise InputError(what, mend=f"give less than {path.t_max:g}, such as start={0.99 * path.t_max:.2g}")
         times = torch.linspace(self.start, self.end, self.steps, dtype=torch.float64)
         return SplittingPlan(system, times, self.corrector, self.start / self.steps)
 

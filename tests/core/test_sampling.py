@@ -11,7 +11,7 @@ from scorefield.core.denoiser import Denoiser
 from scorefield.core.errors import InputError, InputWarning
 from scorefield.core.guide import ClampData
 from scorefield.core.noise import Replayed, Seeded
-from scorefield.core.paths import VE, VP, GaussianPath, Linear, SubVP
+from scorefield.core.paths import VE, VP, Cosine, GaussianPath, Linear, SubVP
 from scorefield.core.sampling import sample
 from scorefield.core.solvers.exponential import Exponential
 from scorefield.core.solvers.registry import SOLVERS, make_solver
@@ -338,6 +338,15 @@ def test_not_finite_networks_are_named_with_evaluation_and_time() -> None:
 def test_bad_settings_are_one_clear_line(name: str, arguments: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
         sample(_system(["x", "adj"]), _graphs([3]), make_solver(name, 5, **arguments), Seeded(0))
+
+
+@pytest.mark.parametrize("path", [Linear(), Cosine()], ids=["Linear", "Cosine"])
+def test_splitting_begins_where_there_is_signal(path: GaussianPath) -> None:
+    system = _gaussian(path, 0.5)
+    with pytest.raises(InputError, match=rf"start 1 lies outside the range of {type(path).__name__}; give less than"):
+        sample(system, State({"x": torch.zeros(2, 1)}), make_solver("s4", 5), Seeded(0))
+    ended = sample(system, State({"x": torch.zeros(2, 1)}), make_solver("s4", 5, start=0.98), Seeded(0))
+    assert bool(torch.isfinite(ended.state["x"]).all())
 
 
 @pytest.mark.parametrize(("name", "order"), [("dpmpp-3m", 3), ("unipc", 3), ("deis", 4), ("dpm-3s", 3), ("dpm-v3", 3)])
