@@ -32,6 +32,7 @@ from scorefield.core.noise import Seeded, stream_seed
 from scorefield.core.sampling import Sampled, sample
 from scorefield.core.shards import Shard
 from scorefield.core.solvers.registry import make_solver
+from scorefield.core.solvers.v3 import DPMSolverV3
 from scorefield.core.state import State
 from scorefield.core.system import Network, System
 from scorefield.core.teleport import open_teleport
@@ -44,6 +45,8 @@ PRECISIONS: tuple[str, ...] = get_args(Precision)
 _BFLOAT_BITS = 8
 
 _OPTIONAL = ("guide", "way", "way_arguments", "teleport")
+
+_NO_CHUNK = -1  # chunks count from 0
 
 Report = Callable[[float], None]
 """Told the share of a chunk that is done."""
@@ -200,6 +203,7 @@ class Diffusion:
         Arguments as in `chunk`.
         """
         self.system.to(device)
+        self._prepare(device)
         noise = Seeded(self.settings.seed, number, device)
         order, tiles = self._tiles(number, size)
         done, calls = [], 0.0
@@ -209,6 +213,13 @@ class Diffusion:
             done.append(self.domain.pad(sampled.state.to("cpu"), self.record.sizes))
             calls += sampled.evaluations * len(frame)
         return join(done).rows(torch.argsort(order)), calls / size
+
+    def _prepare(self, device: torch.device) -> None:
+        """Measure what the solver has to know of the model, with draws that belong to no chunk."""
+        if isinstance(self.solver, DPMSolverV3) and not self.solver.measured:
+            _, tiles = self._tiles(_NO_CHUNK, self.settings.tile_size)
+            noise = Seeded(self.settings.seed, _NO_CHUNK, device)
+            self.solver = self.solver.prepared(self.system, next(tiles).to(device, self._dtype), noise)
 
     def _sampled(self, empty: State, noise: Seeded, tell: Callable[[int, int], None] | None) -> Sampled:
         """One tile."""

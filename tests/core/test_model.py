@@ -63,6 +63,14 @@ def test_a_chunk_depends_on_its_number_alone(model):
         assert calls == 10
 
 
+def test_what_a_solver_measures_of_the_model_is_the_same_for_every_chunk(model):
+    whole = model.sample(20, "dpm-v3", steps=6, chunk_size=10, decode=False)
+    last, _ = model.generator("dpm-v3", 6).states(1, 10, CPU)
+    assert torch.equal(whole["x"][10:], last["x"])
+    exact = model.sample(20, "unipc", steps=40, chunk_size=10, decode=False)["x"]
+    assert (whole["x"] - exact).abs().max() < 0.05
+
+
 def test_chunks_differ_from_one_another(model):
     whole = model.sample(20, chunk_size=10, decode=False)
     assert not torch.equal(whole["x"][:10], whole["x"][10:])
