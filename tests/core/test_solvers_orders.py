@@ -129,7 +129,7 @@ def test_a_warm_start_lifts_the_order_where_the_first_step_matters(shared_dir: P
     arrays = stored.load(shared_dir, "ode_solvers_vp")
     system = stored.mixture(arrays)
     settings = {"end": 1e-3, "start": 0.4}
-    exact = stored.run(system, LinearSolver(UniPC(3), 3000, **settings), arrays["x_T"]).state["x"].numpy()
+    exact = stored.run(system, LinearSolver(UniPC(3), 1000, **settings), arrays["x_T"]).state["x"].numpy()
 
     def errors(rule: Rule) -> list[float]:
         return [stored.rmse(system, LinearSolver(rule, n, **settings), arrays["x_T"], exact) for n in (40, 80, 160)]
@@ -163,6 +163,6 @@ def test_orders_on_the_mean_reverting_path(
 ) -> None:
     arrays = stored.load(shared_dir, "ode_solvers_vp")
     system = stored.mixture(arrays, MeanReverting())
-    exact = stored.run(system, make_solver("unipc", 2000, end=1e-3), arrays["x_T"]).state["x"].numpy()
+    exact = stored.run(system, make_solver("unipc", 800, end=1e-3), arrays["x_T"]).state["x"].numpy()
     errors = [stored.rmse(system, make_solver(name, n, end=1e-3, **arguments), arrays["x_T"], exact) for n in (40, 80)]
     assert low <= math.log2(errors[0] / errors[1]) <= high, errors
