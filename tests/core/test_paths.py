@@ -11,9 +11,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scorefield.core import analytic
 from scorefield.core.errors import InputError
-from scorefield.core.noise import Replayed, Seeded
+from scorefield.core.noise import Replayed
 from scorefield.core.paths import (
     EDM,
     VE,
@@ -29,9 +28,7 @@ from scorefield.core.paths import (
 from scorefield.core.predictions import KINDS, Kind, conversion, convert
 from scorefield.core.sampling import sample
 from scorefield.core.solvers.registry import make_solver
-from scorefield.core.spaces import Masked
 from scorefield.core.state import State
-from scorefield.core.system import Component, Network, System
 from tests.core.mixture import mixture_system
 
 PATHS: list[GaussianPath] = [
@@ -175,31 +172,6 @@ def test_euler_steps_equal_the_published_ones(shared_dir: Path, name: str, steps
 def test_impossible_paths_are_refused(make) -> None:
     with pytest.raises(InputError):
         make()
-
-
-@pytest.mark.parametrize("name", ["dpmpp-2m", "dpmpp-3m", "unipc", "deis", "dpm-3s", "dpmpp-2m-sde"])
-def test_reversion_to_a_mean_is_the_run_around_zero_shifted(name: str) -> None:
-    """y = x - mu is on the Gaussian path (alpha, sigma), so every solver serves."""
-    path, mean = MeanReverting(0.1, 8.0, 0.7), torch.tensor([1.5, -2.0], dtype=torch.float64)
-    centres = torch.tensor([[1.0, 0.0], [-1.0, 0.5]], dtype=torch.float64)
-    arguments = (
-        {"x": Component(path, Masked(), "noise")},
-        torch.ones(2),
-        {"x": centres},
-        {"x": torch.tensor([0.1, 0.3])},
-    )
-    plain = analytic.mixture_system(*arguments)
-
-    class Around(Network):
-        def forward(self, state: State, t: torch.Tensor) -> dict[str, torch.Tensor]:
-            return plain.network(state.replace({"x": state["x"] - mean}), t)
-
-    origin = Component(path, Masked(), "noise", origin=lambda state: mean.expand_as(state["x"]))
-    frame, solver = State({"x": torch.zeros(6, 2, dtype=torch.float64)}), make_solver(name, 10, end=1e-3)
-    shifted = sample(System({"x": origin}, Around()), frame, solver, Seeded(0)).state["x"]
-    around_zero = sample(plain, frame, solver, Seeded(0)).state["x"]
-    torch.testing.assert_close(shifted, around_zero + mean, atol=1e-12, rtol=0)
-    assert shifted.std() > 0.3
 
 
 def test_a_score_does_not_exist_without_noise() -> None:
