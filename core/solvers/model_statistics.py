@@ -277,6 +277,7 @@ def _regress(name: str, system: System, times: Tensor, measured: list[_Moments])
     square = rr - 2 * l * ry + l**2 * yy
     product = r_rate + l * rr - slope * ry - l * y_rate - l**2 * ry + l * slope * yy
     variance = square - f**2
-    s = np.where(variance > 1e-12, (product - f * change) / np.maximum(variance, 1e-12), 0.0)
+    least = 1e-12 + 1e-10 * (rr + l**2 * yy)  # below it, f hardly varies and what does is rounding
+    s = np.where(variance > least, (product - f * change) / np.maximum(variance, least), 0.0)
     fine = np.interp(np.arange(_FINE * (len(l) - 1) + 1) / _FINE, np.arange(len(l)), log_snr)
     return ComponentStatistics(log_snr, l, s, change - s * f).at(fine)
