@@ -38,7 +38,9 @@ def make_system(device: str = "cpu") -> tuple[System, State]:
     }
     system = System(components, Small()).to(device)
     mask = torch.arange(5, device=device) < torch.tensor([3, 5, 4], device=device)[:, None]
-    frame = State({"x": torch.zeros(3, 5, 4, device=device), "adj": torch.zeros(3, 5, 5, device=device)}, {"mask": mask})
+    frame = State(
+        {"x": torch.zeros(3, 5, 4, device=device), "adj": torch.zeros(3, 5, 5, device=device)}, {"mask": mask}
+    )
     return system, system.prior(frame, Seeded(0, device=device))
 
 
