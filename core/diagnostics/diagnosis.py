@@ -15,6 +15,7 @@ import torch
 from scorefield.core.calculus import total_dimension
 from scorefield.core.checkpoints import Which
 from scorefield.core.diagnostics.conservativity import Asymmetry, asymmetry
+from scorefield.core.diagnostics.denoising import Denoising, denoising_errors
 from scorefield.core.diagnostics.dimension import flipd, normal_space, time_of_noise
 from scorefield.core.diagnostics.endpoints import Endpoints, endpoint_errors
 from scorefield.core.diagnostics.gap import Gap, ode_sde_gap
@@ -101,6 +102,7 @@ class Diagnosis:
         run: the run.
         facts: what was looked at, and how.
         endpoints: discretisation errors of the solvers.
+        denoising: errors of the data predictions.
         residual: of the Fokker-Planck equation.
         asymmetry: of the score's Jacobian.
         gap: between the ODE and the SDE.
@@ -110,6 +112,7 @@ class Diagnosis:
     run: str
     facts: dict[str, Any]
     endpoints: Endpoints
+    denoising: Denoising
     residual: Residual
     asymmetry: Asymmetry
     gap: Gap
@@ -189,6 +192,7 @@ def diagnose(
     points, times = Points(system, data, settings.seed), spread_times(system, settings.times)
     told = stage.next("solvers")
     endpoints = endpoint_errors(system, data, settings.steps, settings.solvers, settings.seed, progress=told)
+    denoising = denoising_errors(points, times)
     residual = fokker_planck(points, times, settings.probes, progress=stage.next("Fokker-Planck residual"))
     uneven = asymmetry(points, times, max(settings.probes // 2, 1), progress=stage.next("conservativity"))
     gap = ode_sde_gap(system, data, settings.gap_steps, settings.seed, progress=stage.next("ODE and SDE"))
@@ -204,7 +208,7 @@ def diagnose(
         "device": where,
         "seconds": round(time.monotonic() - begin, 1),
     }
-    return Diagnosis(str(model.folder), facts, endpoints, residual, uneven, gap, dimensions)
+    return Diagnosis(str(model.folder), facts, endpoints, denoising, residual, uneven, gap, dimensions)
 
 
 class _Stages:

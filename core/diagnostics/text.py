@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from scorefield.core.statistics.table import short
 
 if TYPE_CHECKING:
+    from scorefield.core.diagnostics.denoising import Denoising
     from scorefield.core.diagnostics.diagnosis import Diagnosis
     from scorefield.core.diagnostics.endpoints import Endpoint, Endpoints
 
@@ -53,6 +54,7 @@ def remarks(diagnosis: Diagnosis) -> list[tuple[str, str]]:
     blind = "" if any(residual.change) else " (1 throughout: the score does not change with time)"
     parts = ", ".join(f"{name} {short(median(shares))}" for name, shares in uneven.blocks.items())
     lines = [
+        ("denoising error", _denoising(diagnosis.denoising)),
         ("Fokker-Planck residual", f"relative {_range(residual.relative)} over t{blind}"),
         ("asymmetry of the Jacobian", f"whole {_range(uneven.whole)} over t; median of blocks: {parts}"),
         (
@@ -66,6 +68,15 @@ def remarks(diagnosis: Diagnosis) -> list[tuple[str, str]]:
         ),
     ]
     return [*lines, *_skipped(diagnosis.endpoints.skipped)]
+
+
+def _denoising(found: Denoising) -> str:
+    text = "; ".join(f"{name} {_range(errors)}" for name, errors in found.errors.items())
+    wrong = found.suspicious()
+    warning = (
+        f"; is the prediction of {', '.join(wrong)} what the configuration says? (1 is the mean's)" if wrong else ""
+    )
+    return f"in units of the data's spread, over t: {text}{warning}"
 
 
 def _range(values: Sequence[float]) -> str:
