@@ -6,7 +6,6 @@ import math
 
 import torch
 
-from scorefield.core.noise import Replayed
 from scorefield.core.paths import GaussianPath
 from scorefield.core.sampling import sample
 from scorefield.core.solvers.solver import Solver
@@ -51,10 +50,20 @@ def end_variance(path: GaussianPath, solver: Solver, variance: float = 0.5, star
 
     Row 0 of the batch begins with one standard deviation and sees no noise; row k sees unit noise in draw k alone.
     """
-    system = gaussian(path, variance)
-    draws = draws_of(system, solver)
-    begin = torch.zeros(draws + 1, 1, dtype=torch.float64)
+    system, plan = gaussian(path, variance), solver.plan(gaussian(path, variance))
+    units = _Units(1 + 4 * plan.length)
+    begin = torch.zeros(units.rows, 1, dtype=torch.float64)
     begin[0] = math.sqrt(marginal(path, variance, start))
-    noises = torch.eye(draws + 1, dtype=torch.float64)[1:, :, None]
     state = State({"x": begin})
-    return float(sample(system, state, solver, Replayed(noises), start=state).state["x"].square().sum())
+    return float(sample(system, state, solver, units, start=state).state["x"].square().sum())
+
+
+class _Units:
+    """In its k-th draw, noise of 1 in row k and of 0 in the others."""
+
+    def __init__(self, rows: int) -> None:
+        self.rows, self.draws = rows, 0
+
+    def normal(self, like: torch.Tensor) -> torch.Tensor:
+        self.draws += 1
+        return (torch.arange(self.rows) == self.draws).to(like)[:, None]

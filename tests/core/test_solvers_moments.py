@@ -68,7 +68,7 @@ def test_weak_orders(name: str, arguments: dict[str, Any], order: float) -> None
 
 
 @pytest.mark.parametrize("variance", [0.5, 0.01])
-@pytest.mark.parametrize("name", ["ddpm", "dpmpp-2m-sde", "dpmpp-3m-sde", "dpmpp-2s-ancestral", "reverse-diffusion"])
+@pytest.mark.parametrize("name", ["ddpm", "dpmpp-2m-sde", "dpmpp-2s-ancestral", "reverse-diffusion"])
 @pytest.mark.parametrize("path", [VE(0.01, 5.0), SubVP()], ids=["VE", "SubVP"])
 def test_other_paths_end_with_the_data_variance(path: GaussianPath, name: str, variance: float) -> None:
     left = variance * float(path.alpha(torch.tensor(1e-3, dtype=torch.float64))) ** 2
@@ -154,7 +154,7 @@ def _recursion(system: System, plan: LinearPlan, kappas: list[dict[str, float]],
 
 @pytest.mark.parametrize("predictor", ["sde", "reverse", "euler", "ancestral"])
 def test_predictor_corrector_runs_follow_their_recursion(predictor: str) -> None:
-    count, system = 100_000, gaussian(VP(), DATA)
+    count, system = 50_000, gaussian(VP(), DATA)
     solver = make_solver("pc", 20, predictor=predictor, snr=0.2, norms="batch", end=1e-2)
     assert isinstance(solver, LinearSolver)
     plan = solver.plan(system)
