@@ -90,7 +90,7 @@ class EmpiricalModelStatistics:
         self.components = dict(components)
         for name, c in self.components.items():
             tables = (c.l, c.s, c.b)
-            if c.log_snr.ndim != 1 or any(len(t) != len(c.log_snr) or t.shape != c.l.shape for t in tables):
+            if c.log_snr.ndim != 1 or any(t.shape[:1] != c.log_snr.shape or t.shape != c.l.shape for t in tables):
                 raise InputError(f"the tables of {name} do not fit", mend="give l, s, b of one shape [M, ...]")
             if len(c.log_snr) < 2 or not bool((np.diff(c.log_snr) > 0).all()):
                 raise InputError(f"the log_snr of {name} do not rise")

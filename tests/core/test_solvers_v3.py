@@ -197,6 +197,9 @@ def test_what_cannot_be_is_refused(shared_dir: Path, tmp_path: Path) -> None:
     flat = {f"x.{part}": one.clone() for part in ("log_snr", "l", "s", "b")}
     with pytest.raises(InputError, match="do not rise"):
         make_solver("dpm-v3", 5, statistics=_save(tmp_path / "flat.safetensors", **flat))
+    flat["x.l"] = torch.ones((), dtype=torch.float64)
+    with pytest.raises(InputError, match="do not fit"):
+        make_solver("dpm-v3", 5, statistics=_save(tmp_path / "scalar.safetensors", **flat))
     with pytest.raises(InputError, match="lack component 'adj'"):
         DPMSolverV3(5, known, end=0.1).plan(system)
     with pytest.raises(InputError, match=r"reach over log_snr -5\.02 to 4\.56"):
