@@ -147,15 +147,22 @@ class Bench:
         state = join(states)
         return self.model.domain.decode(state, self.tables), state, calls
 
-    def distance(self, task: str, molecules: Molecules, state: State) -> float:
-        """See the top of the file."""
+    def distance(self, task: str, molecules: Molecules, state: State) -> list[float | None]:
+        """See the top of the file: value and interval over molecules."""
         if task == "infill":
             given = self.given(torch.arange(self.num), state["x"].shape[1])
             known = ~given[..., 0].isnan()
             found = state["x"].round().clamp(0, 1)
-            return float((found != given.nan_to_num()).any(-1)[known].double().mean())
+            missed = (found != given.nan_to_num()).any(-1) & known
+            return _interval((missed.sum(1) / known.sum(1).clamp(min=1)).tolist())
         parsed = [Chem.MolFromSmiles(str(text)) for text in molecules.smiles if text]
-        return statistics.fmean(DISTANCES[task](molecule) for molecule in parsed if molecule is not None)
+        return _interval([DISTANCES[task](molecule) for molecule in parsed if molecule is not None])
+
+
+def _interval(values: list[float]) -> list[float | None]:
+    """Mean and 95 % interval."""
+    mean, half = statistics.fmean(values), 1.96 * statistics.stdev(values) / len(values) ** 0.5
+    return [mean, mean - half, mean + half, None]
 
 
 def _budget(way: str | None, steps: int) -> dict[str, Any]:
@@ -209,7 +216,7 @@ def main() -> None:
             for steps in options.steps:
                 found = kept.row(f"{name}, {steps}", lambda row=row, n=steps, t=task: measure(bench, t, row, n))
                 cells = [cell(found[statistic]) for statistic in STATISTICS]
-                numbers = f"{found['calls']:.0f} | {found['seconds']:.0f} | {found['wanted']:.3f}"
+                numbers = f"{found['calls']:.0f} | {found['seconds']:.0f} | {cell(found['wanted'])}"
                 print(f"| {name} | {steps} | {numbers} | " + " | ".join(cells) + " |", flush=True)
 
 
