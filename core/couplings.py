@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from torch import Tensor
 
 from scorefield.core.draws import SampleStreams
 from scorefield.core.errors import InputError
+from scorefield.core.extras import optional
 from scorefield.core.interpolant_system import given_source
 from scorefield.core.names import unknown
 from scorefield.core.state import State
@@ -124,7 +125,7 @@ class OptimalTransport(Coupling):
 
     def _plan(self, cost: NDArray[np.float64]) -> NDArray[np.float64]:
         """The plan `[B, B]` between uniform weights: rows are source samples, columns target samples."""
-        ot = _library()
+        ot = optional("ot", "optimal transport needs POT", "ot")
         even = np.full(len(cost), 1 / len(cost))
         if not self.regularisation:
             return np.asarray(ot.emd(even, even, cost))
@@ -163,11 +164,3 @@ def _cost(system: System, state: State, source: Values) -> Tensor:
     joinable = kinds[:, None] == kinds
     total /= total[joinable].mean().clamp(min=torch.finfo(total.dtype).tiny)
     return total.masked_fill(~joinable, 1 + float(total.max()) * len(state))
-
-
-def _library() -> Any:
-    try:
-        import ot
-    except ImportError:
-        raise InputError("optimal transport needs POT", mend='pip install "scorefield[ot]"') from None
-    return ot

@@ -35,6 +35,7 @@ from scorefield.core.calculus import (
 )
 from scorefield.core.draws import SampleStreams
 from scorefield.core.errors import InputError
+from scorefield.core.extras import optional
 from scorefield.core.state import State
 from scorefield.core.system import System, Values
 
@@ -226,7 +227,7 @@ class _Flow:
         return Likelihood(nats, error, self.free.long(), calls, latent)
 
     def _solve(self, start: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        odeint = _torchdiffeq()
+        odeint = optional("torchdiffeq", "likelihoods need torchdiffeq", "ode").odeint
         settings = self.settings
         times = torch.tensor(settings.times(self.system), dtype=torch.float64, device=self.state.device)
         try:
@@ -276,12 +277,3 @@ class _Flow:
         *parts, change = values
         squared = inner(self.system, *[dict(zip(self.state.components, parts, strict=True))] * 2)
         return torch.maximum((squared / self.free.clamp(min=1)).sqrt(), change.abs().amax(1)).max()
-
-
-def _torchdiffeq() -> Callable[..., tuple[Tensor, ...]]:
-    try:
-        from torchdiffeq import odeint
-    except ImportError as error:
-        raise InputError("likelihoods need torchdiffeq", mend='pip install "scorefield[ode]"') from error
-    found: Callable[..., tuple[Tensor, ...]] = odeint
-    return found

@@ -6,13 +6,13 @@ the adaptive ODE, in both directions.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
 from scorefield.core.errors import InputError
+from scorefield.core.extras import optional
 from scorefield.core.interpolant_system import InterpolantSystem
 from scorefield.core.names import unknown
 from scorefield.core.noise import NoiseSource, Replayed
@@ -72,7 +72,7 @@ def transport(
 
 def _adaptive(system: InterpolantSystem, state: State, start: float, end: float, tolerance: float) -> Sampled:
     """The ODE by Dormand and Prince's method; every component is part of one flat state."""
-    odeint = _odeint()
+    odeint = optional("torchdiffeq", "dopri5 needs torchdiffeq, unlike the methods euler and heun", "ode").odeint
     names, calls = list(system.components), [0]
 
     def flow(t: Tensor, values: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -93,12 +93,3 @@ def _adaptive(system: InterpolantSystem, state: State, start: float, end: float,
         raise FloatingPointError(f"the ODE could not be solved ({error})") from error
     result = state.replace({name: value[-1] for name, value in zip(names, ends, strict=True)})
     return Sampled(result, calls[0] * getattr(system.network, "calls", 1))
-
-
-def _odeint() -> Callable[..., Any]:
-    try:
-        from torchdiffeq import odeint
-    except ImportError:
-        raise InputError("dopri5 needs torchdiffeq", mend='pip install "scorefield[ode]", or use method heun') from None
-    result: Callable[..., Any] = odeint
-    return result

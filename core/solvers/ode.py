@@ -5,13 +5,11 @@ Sources: Song et al. 2021 (arXiv 2011.13456, section 4.3); Dormand and Prince 19
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from torch import Tensor
 
 from scorefield.core.calculus import inner, total_dimension
 from scorefield.core.denoiser import Denoiser
-from scorefield.core.errors import InputError
+from scorefield.core.extras import optional
 from scorefield.core.names import unknown
 from scorefield.core.solvers.adaptive import MOST_STEPS, AdaptiveSolver, Final, predict_at
 from scorefield.core.solvers.grids import Grid
@@ -52,9 +50,11 @@ class TorchDiffEq(AdaptiveSolver):
         start: float | None = None,
     ) -> None:
         super().__init__(LinearSolver(Still(), steps, grid, end, final, None, reference, start), rtol, atol)
-        self.method, (self._odeint, methods) = method, _torchdiffeq()
+        library = optional("torchdiffeq._impl.odeint", "this solver needs torchdiffeq", "ode")
+        methods = [name for name in library.SOLVERS if name != "scipy_solver"]  # that one leaves the device
         if method not in methods:
             raise unknown("method", method, methods)
+        self.method, self._odeint = method, library.odeint
 
     def run(self, state: State, grid: Tensor, denoise: Denoiser) -> State:
         """See `AdaptiveSolver.run`."""
@@ -82,13 +82,3 @@ class TorchDiffEq(AdaptiveSolver):
         except AssertionError as error:  # how torchdiffeq says that its steps are too small or too many
             raise self.failure(str(error)) from error
         return state.replace({n: values[-1] for n, values in zip(names, path, strict=True)})
-
-
-def _torchdiffeq() -> tuple[Callable[..., tuple[Tensor, ...]], list[str]]:
-    """Its integrator, and its methods; the wrapper of scipy leaves the device, so it is not among them."""
-    try:
-        from torchdiffeq import odeint
-        from torchdiffeq._impl.odeint import SOLVERS
-    except ImportError as error:
-        raise InputError("this solver needs torchdiffeq", mend='pip install "scorefield[ode]"') from error
-    return odeint, [name for name in SOLVERS if name != "scipy_solver"]
