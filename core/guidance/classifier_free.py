@@ -24,11 +24,24 @@ from scorefield.core.spaces import Space
 from scorefield.core.state import State
 from scorefield.core.system import Network, System, Values
 
-__all__ = ["ClassifierFree", "GuidedNetwork"]
+__all__ = ["ClassifierFree", "GuidedNetwork", "Null", "null_tokens"]
 
 _SLACK = 1e-6  # for times in float32
 
 Null = Mapping[str, Tensor | float | int]
+
+
+def null_tokens(system: System, null: Null | None) -> Null:
+    """What stands for no condition: `null`, else the network's attribute `null_condition`.
+
+    Raises:
+        InputError: there is neither.
+    """
+    tokens: Null | None = getattr(system.network, "null_condition", None) if null is None else null
+    if not tokens:
+        mend = "train the network with its condition left out at times, and name the null tokens"
+        raise InputError("classifier-free guidance needs a null condition", mend=mend)
+    return tokens
 
 
 class ClassifierFree(Guide):
@@ -67,10 +80,7 @@ class ClassifierFree(Guide):
         Raises:
             InputError: there is no null condition.
         """
-        null = getattr(system.network, "null_condition", None) if self.null is None else self.null
-        if not null:
-            mend = "train the network with its condition left out at times, and name the null tokens"
-            raise InputError("classifier-free guidance needs a null condition", mend=mend)
+        null = null_tokens(system, self.null)
         network = GuidedNetwork(system, null, self.weight, self.interval, self.rescale)
         return System(system.components, network)
 

@@ -268,8 +268,12 @@ class QuantileObservation(Observation):
 
     def begin(self, run: Run) -> Self:
         """See `Potential.begin`."""
-        if isinstance(self.level, str) and self.level not in run.state.condition:
-            raise InputError(f"the condition has no {self.level!r} to take quantile levels from")
+        if isinstance(self.level, str):
+            if self.level not in run.state.condition:
+                raise InputError(f"the condition has no {self.level!r} to take quantile levels from")
+            levels = run.state.condition[self.level]
+            if not bool(((levels > 0) & (levels < 1)).all()):
+                raise InputError(f"quantile levels {self.level!r}", mend="give more than 0 and less than 1")
         return super().begin(run)
 
     def energy(self, state: State, data: Values, t: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from scorefield.core.guide import Run
 from scorefield.core.state import State
 from scorefield.core.system import System, Values
 
-__all__ = ["Aim", "Classifier", "Expert", "Property", "Regressor", "Reward", "aimed", "read_aim"]
+__all__ = ["Aim", "Classifier", "Expert", "Property", "Regressor", "Reward", "aimed", "check_alike", "read_aim"]
 
 Aim = float | Literal["max", "min"]
 
@@ -178,16 +178,7 @@ class Expert(Potential):
 
     def begin(self, run: Run) -> Potential:
         """See `Potential.begin`."""
-        mine, other = run.system.components, self.system.components
-        times = torch.tensor(run.plan.times, dtype=torch.float64)
-        for name, component in mine.items():
-            if name not in other:
-                raise InputError(f"the expert has no component {name!r}", mend="give a model on the same components")
-            if type(component.space) is not type(other[name].space):
-                raise InputError(f"the expert's {name} lives in another space")
-            for value in ("alpha", "sigma"):
-                if not torch.allclose(getattr(component.path, value)(times), getattr(other[name].path, value)(times)):
-                    raise InputError(f"the expert's {name} is noised along another path", mend="convert it first")
+        check_alike(run, self.system)
         self.system.to(run.state.device)
         return self
 
@@ -196,8 +187,29 @@ class Expert(Potential):
         with torch.no_grad():
             scores = self.system.score(state.map(Tensor.detach), t)
         spaces = {n: c.space for n, c in self.system.components.items()}
-        terms = [(state[n] * s).flatten(1).sum(1) / spaces[n].copies for n, s in scores.items() if n in spaces]
+        terms = [(state[n] * s).flatten(1).sum(1) / spaces[n].copies for n, s in scores.items()]
         return -torch.stack(terms).sum(0)
+
+
+def check_alike(run: Run, other: System) -> None:
+    """Check that a second model is one of the same noised components.
+
+    Raises:
+        InputError: it has other components, spaces or paths.
+    """
+    times = torch.tensor(run.plan.times, dtype=torch.float64)
+    mine = run.system.components
+    if mine.keys() != other.components.keys():
+        what = f"an expert on {', '.join(other.components) or 'nothing'}"
+        raise InputError(what, mend=f"give a model on {', '.join(mine)}")
+    for name, component in mine.items():
+        path, second = component.path, other.components[name].path
+        if component.space != other.components[name].space:
+            raise InputError(f"the expert's {name} lives in another space")
+        same = all(torch.allclose(getattr(path, v)(times), getattr(second, v)(times)) for v in ("alpha", "sigma"))
+        if not same or path.prior_std != second.prior_std:
+            mend = "convert it by scorefield.core.reparametrise first"
+            raise InputError(f"the expert's {name} is noised along another path", mend=mend)
 
 
 def _evaluating(module: Callable[[State, Tensor], Tensor]) -> Callable[[State, Tensor], Tensor]:

@@ -106,13 +106,14 @@ class RolloverSearch(Guide):
         mine.potential = self.potential.begin(run)
         each = int(getattr(system.network, "calls", 1)) + mine.potential.calls
         rounds = self.budget // each
-        steps = [row[:-1] for row in kernels(run).values()]  # the last move needs no evaluation at its end
-        least = self.initial + len(steps[0])
+        steps = {n: row[:-1] for n, row in kernels(run).items()}  # the last move needs no evaluation at its end
+        moves = len(next(iter(steps.values())))
+        least = self.initial + moves
         if rounds < least:
-            what = f"a budget of {self.budget} calls for {len(steps[0]) + 1} steps from {self.initial} priors"
+            what = f"a budget of {self.budget} calls for {moves + 1} steps from {self.initial} priors"
             raise InputError(what, mend=f"give at least {least * each}")
-        share = (rounds - self.initial) // max(len(steps[0]), 1)
-        search = _Search(run, mine.potential, self.initial, share)
+        share = (rounds - self.initial) // max(moves, 1)
+        search = _Search(run, mine.potential, steps, self.initial, share)
         for done in range(rounds):
             search.round(noise)
             if progress is not None:
@@ -135,10 +136,11 @@ class _Search:
     best candidate of the current step.
     """
 
-    def __init__(self, run: Run, potential: Potential, initial: int, share: int) -> None:
-        self.run, self.potential, self.initial, self.share = run, potential, initial, share
+    def __init__(
+        self, run: Run, potential: Potential, steps: dict[str, list[Kernel]], initial: int, share: int
+    ) -> None:
+        self.run, self.potential, self.share = run, potential, share
         self.origins = run.system.origins(run.state)
-        steps = {name: row[:-1] for name, row in kernels(run).items()}
         self.last = len(next(iter(steps.values())))
         device, like = run.state.device, run.state
         self.rows = torch.arange(len(like), device=device)

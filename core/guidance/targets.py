@@ -22,14 +22,16 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Self
+from typing import Self
 
 import torch
 from torch import Tensor
 
 from scorefield.core.errors import InputError, InputWarning
+from scorefield.core.guidance.classifier_free import Null, null_tokens
 from scorefield.core.guidance.kernels import Kernel
 from scorefield.core.guidance.potentials import Potential, energies, together
+from scorefield.core.guidance.properties import check_alike
 from scorefield.core.guide import Run
 from scorefield.core.predictions import conversion
 from scorefield.core.spaces import Space
@@ -162,7 +164,7 @@ class _Expert:
     def __init__(self, exponent: float, system: System, run: Run) -> None:
         self.exponent, self.system = exponent, system.to(run.state.device)
         self.calls = int(getattr(system.network, "calls", 1))
-        _check_alike(run, system)
+        check_alike(run, system)
         self.origins = system.origins(run.state)
         times = torch.tensor(run.plan.times, dtype=torch.float64)
         self._tables: dict[str, list[tuple[float, float]]] = {}
@@ -192,21 +194,6 @@ def _check_signal(steps: Kernels) -> None:
             warnings.warn(f"{what}: {why}", InputWarning, stacklevel=2)
 
 
-def _check_alike(run: Run, other: System) -> None:
-    times = torch.tensor(run.plan.times, dtype=torch.float64)
-    if run.system.components.keys() != other.components.keys():
-        what = f"an expert on {', '.join(other.components)}"
-        raise InputError(what, mend=f"give a model on {', '.join(run.system.components)}")
-    for name, component in run.system.components.items():
-        path, second = component.path, other.components[name].path
-        if component.space != other.components[name].space:
-            raise InputError(f"the expert's {name} lives in another space")
-        same = all(torch.allclose(getattr(path, v)(times), getattr(second, v)(times)) for v in ("alpha", "sigma"))
-        if not same or path.prior_std != second.prior_std:
-            mend = "convert it by scorefield.core.reparametrise first"
-            raise InputError(f"the expert's {name} is noised along another path", mend=mend)
-
-
 def annealed(power: float) -> Tempered:
     """q^power: above 1 samples gather at the modes."""
     return Tempered(power)
@@ -217,7 +204,7 @@ def product(*experts: System) -> Tempered:
     return Tempered(1.0, [(1.0, expert) for expert in experts])
 
 
-def classifier_free(weight: float, unconditional: System | Mapping[str, Any] | None = None) -> Tempered:
+def classifier_free(weight: float, unconditional: System | Null | None = None) -> Tempered:
     """q(x | y)^w q(x)^(1 - w), what classifier-free guidance is meant to draw from; the run's own system is q(x | y).
 
     Args:
@@ -230,29 +217,26 @@ def classifier_free(weight: float, unconditional: System | Mapping[str, Any] | N
     return Tempered(weight, [(1 - weight, lambda system: _without_condition(system, unconditional))])
 
 
-def _without_condition(system: System, null: Mapping[str, Any] | None) -> System:
-    tokens = getattr(system.network, "null_condition", None) if null is None else null
-    if not tokens:
-        mend = "train the network with its condition left out at times, and name the null tokens"
-        raise InputError("classifier-free guidance needs a null condition", mend=mend)
-    return System(system.components, _Fixed(system.network, tokens))
+def _without_condition(system: System, null: Null | None) -> System:
+    return System(system.components, _Fixed(system.network, null_tokens(system, null)))
 
 
 class _Fixed(Network):
     """A network that sees fixed values in place of some conditions."""
 
-    def __init__(self, network: Network, tokens: Mapping[str, Any]) -> None:
+    def __init__(self, network: Network, tokens: Null) -> None:
         super().__init__()
-        self.network, self.tokens, self.calls = network, dict(tokens), int(getattr(network, "calls", 1))
+        self.network, self.names, self.calls = network, tuple(tokens), int(getattr(network, "calls", 1))
+        for name, token in tokens.items():
+            self.register_buffer(f"null_{name}", torch.as_tensor(token), persistent=False)
 
     def forward(self, state: State, t: Tensor) -> Values:
         """See `Network.forward`."""
-        missing = self.tokens.keys() - state.condition.keys()
+        missing = set(self.names) - state.condition.keys()
         if missing:
             raise InputError(f"the state lacks the condition {min(missing)!r}", mend="give it, or leave guidance out")
-        fixed = {
-            n: torch.as_tensor(v).to(state.condition[n]).expand_as(state.condition[n]) for n, v in self.tokens.items()
-        }
+        given = {name: state.condition[name] for name in self.names}
+        fixed = {n: self.get_buffer(f"null_{n}").to(v).expand_as(v) for n, v in given.items()}
         outputs: Values = self.network(replace(state, condition={**state.condition, **fixed}), t)
         return outputs
 

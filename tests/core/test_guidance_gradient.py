@@ -338,7 +338,7 @@ def _run(guide: Guide, system: System | None = None, rows: int = 2) -> None:
         (lambda: _run(Gradient(Sums()), gaussian(path=Linear())), "x has none at t = 1; start the run later"),
         (lambda: _run(Gradient(Expert(gaussian(path=Linear())))), "the expert's x is noised along another path"),
         (lambda: _run(Gradient(Expert(_square()))), "the expert's x lives in another space"),
-        (lambda: _run(Gradient(Expert(System({}, gaussian().network)))), "the expert has no component 'x'"),
+        (lambda: _run(Gradient(Expert(System({}, gaussian().network)))), "an expert on nothing; give a model on x"),
         (lambda: _run(Gradient(Classifier(lambda s, t: s["x"], 3))), "class 3 of 3; classes count from 0"),
         (lambda: _run(Gradient(Classifier(lambda s, t: s["x"], "y"))), "no 'y' to take classes from"),
         (lambda: Regressor(len, on="time"), "a regressor on 'time'; give data or state"),

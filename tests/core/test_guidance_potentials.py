@@ -222,6 +222,13 @@ SEEN = torch.zeros(3)
         (lambda: QuantileObservation("x", SEEN, 1.0), "quantile level 1; give more than 0 and less than 1"),
         (lambda: QuantileObservation("x", SEEN, scale=0.0), "scale 0 of a quantile observation"),
         (lambda: energy(QuantileObservation("x", SEEN, "k"), rows()), "no 'k' to take quantile levels from"),
+        (
+            lambda: energy(
+                QuantileObservation("x", SEEN, "k"),
+                State(rows().components, condition={"k": torch.tensor([0.5, 1, 0.1])}),
+            ),
+            "quantile levels 'k'; give more than 0 and less than 1",
+        ),
         (lambda: Sum([]), "no potential to guide by"),
         (lambda: read_aim("nan", "qed"), "qed=nan; give a number, max or min"),
         (lambda: energy(Property(lambda seen: [1.0]), rows()), r"energies of shape \(1,\) for 3 samples"),
