@@ -24,7 +24,7 @@ examples:
   scorefield sample molecules_small --num 100 --out molecules.smi
   scorefield sample runs/qm9_gdss/001 --num 10000 --out molecules.csv --solver unipc --steps 20 --seed 1
   scorefield sample runs/qm9_gdss/001 --num 10000 --out molecules.smi --devices 2
-  scorefield sample runs/qm9_gdss/001 --num 1000 --out molecules.smi --guide edges=2.2:20 --guide atoms.N=0.2:50
+  scorefield sample runs/qm9_gdss/001 --num 1000 --out molecules.smi --guide degree=2.2:50 --guide atoms.N=0.3:200
   torchrun --nnodes 2 --nproc-per-node 4 ... -m -- scorefield sample RUN --num 1000000 --out molecules.parquet
 
 An interrupted command goes on where it stopped when it is run again. The bytes of FILE depend neither on
