@@ -58,7 +58,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     """Look, print the table, write what was asked for."""
-    steps = _steps(args.steps)
+    steps, solvers = _steps(args.steps), _solvers(args.solvers)
     _check_places(args)
     from scorefield.core.runs import resolve_run
 
@@ -67,7 +67,6 @@ def run(args: Namespace) -> int:
     from scorefield.core.model import Model
 
     names = ("num", "times", "probes", "gap_steps", "noise", "seed", "weights", "states")
-    solvers = None if args.solvers is None else tuple(name for name in args.solvers.split(",") if name)
     settings = Settings(steps=steps, solvers=solvers, **{name: getattr(args, name) for name in names})
     with _progress() as report:
         try:
@@ -88,6 +87,15 @@ def _steps(text: str) -> tuple[int, ...]:
         return tuple(int(word) for word in text.split(","))
     except ValueError:
         raise InputError(f"{text!r} are no numbers of steps", place="--steps", mend="write them as 5,10,20") from None
+
+
+def _solvers(text: str | None) -> tuple[str, ...] | None:
+    if text is None:
+        return None
+    names = tuple(name.strip() for name in text.split(","))
+    if not all(names):
+        raise InputError(f"{text!r} lacks a name", place="--solvers", mend="write them as ddim,unipc")
+    return names
 
 
 def _check_places(args: Namespace) -> None:

@@ -82,6 +82,7 @@ def test_the_packaged_run_whose_network_sees_no_time(diagnose, capsys):
         (("--gap-steps", "0"), "gap-steps is 0; give at least 1"),
         (("--noise", "0"), "noise is 0; give a positive number, as 0.05"),
         (("--seed", "-1"), "seed is -1; give at least 0"),
+        (("--solvers", "ddim,"), "--solvers: 'ddim,' lacks a name; write them as ddim,unipc"),
         (("--solvers", "unipd"), "unknown solver 'unipd'; did you mean 'unipc'?"),
         (("--out", "page.txt"), "page.txt: --out does not write files of this name; end its name in .html or .htm"),
         (("--json", "found.txt"), "found.txt: --json does not write files of this name; end its name in .json"),
