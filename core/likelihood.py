@@ -77,7 +77,7 @@ class Settings:
     """How a density is integrated.
 
     Attributes:
-        t_min: where the ODE begins; by default the largest `t_min` of the paths, as in sampling.
+        t_min: where the ODE begins; by default the largest `t_least` of the paths.
         t_max: where it ends; by default the smallest `t_max` of the paths.
         exact_up_to: most free entries for which the divergence is exact.
         probes: probes of Hutchinson's estimate beyond that; 1 tells no standard error.
@@ -113,7 +113,7 @@ class Settings:
             InputError: they are not ordered inside [0, 1].
         """
         paths = [c.path for c in system.components.values()]
-        first = max(p.t_min for p in paths) if self.t_min is None else self.t_min
+        first = max(p.t_least for p in paths) if self.t_min is None else self.t_min
         last = min(p.t_max for p in paths) if self.t_max is None else self.t_max
         if not 0 <= first < last <= 1:
             raise InputError(f"t_min = {first:g}, t_max = {last:g}", mend="need 0 <= t_min < t_max <= 1")

@@ -42,12 +42,13 @@ class GaussianPath(ABC):
     Attributes:
         prior_std: standard deviation of the prior at t = 1, in the data's units. It is N(0, 1) for the published
             VP models and chains, even where their sigma(1) is smaller.
-        t_min: smallest time at which a solver evaluates a network.
+        t_min: smallest time at which a solver evaluates a network; `t_least` that of likelihoods.
         t_max: largest time at which one does; below 1 where the signal vanishes there.
     """
 
     prior_std: float = 1.0
     t_min: float = 1e-3
+    t_least: float = 1e-5
     t_max: float = 1.0
 
     @abstractmethod
@@ -229,8 +230,8 @@ class EDM(GaussianPath):
 
     def __init__(self, sigma_min: float = 0.002, sigma_max: float = 80.0) -> None:
         _check_range("sigma_min", sigma_min, "sigma_max", sigma_max)
-        self.sigma_min, self.sigma_max = sigma_min, sigma_max
-        self.prior_std, self.t_min = sigma_max, sigma_min / sigma_max
+        self.sigma_min, self.sigma_max, self.prior_std = sigma_min, sigma_max, sigma_max
+        self.t_min = self.t_least = sigma_min / sigma_max
 
     def log_alpha(self, t: Tensor) -> Tensor:
         """See the class."""
@@ -367,7 +368,7 @@ class DiscreteChain(GaussianPath):
         if num_steps < 2:
             raise InputError(f"a chain of {num_steps} steps", mend="give at least 2")
         self.schedule, self.num_steps = schedule, num_steps
-        self.t_min = 1 / num_steps
+        self.t_min = self.t_least = 1 / num_steps
         self.betas = _linear_betas(num_steps) if schedule == "linear" else _cosine_betas(num_steps)
         log_alphas = 0.5 * torch.log1p(-self.betas).cumsum(0)
         self._table = torch.cat([torch.zeros(1, dtype=torch.float64), log_alphas])
