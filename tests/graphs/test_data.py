@@ -23,7 +23,7 @@ from scorefield.core.states_check import check_states
 from scorefield.domains.graphs import data as data_module
 from scorefield.domains.graphs import molecule_data
 from scorefield.domains.graphs.batches import StateDataset
-from scorefield.domains.graphs.chemistry import cache, files
+from scorefield.domains.graphs.chemistry import files
 from scorefield.domains.graphs.chemistry.encode import encode
 from scorefield.domains.graphs.data import MoleculeData, QM9Data
 from scorefield.domains.graphs.sources import QM9, ZINC250K, MoleculeSource
