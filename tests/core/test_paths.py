@@ -165,6 +165,24 @@ def test_euler_steps_equal_the_published_ones(shared_dir: Path, name: str, steps
     torch.testing.assert_close(ended, torch.tensor(stored[f"{name}|ode|euler|n{steps}"]), atol=1e-9, rtol=0)
 
 
+@pytest.mark.parametrize("name", ["condot", "poly2", "cosine"])
+@pytest.mark.parametrize(
+    ("method", "steps", "tolerance"), [("midpoint", 10, 1e-9), ("midpoint", 40, 1e-9), ("dopri5", 1, 1e-4)]
+)
+def test_torchdiffeq_s_steps_equal_the_published_ones(
+    shared_dir: Path, name: str, method: str, steps: int, tolerance: float
+) -> None:
+    stored = np.load(shared_dir / "fixtures" / "core" / "flow_matching_paths.npz")
+    mixture = np.load(shared_dir / "fixtures" / "core" / "ode_solvers_vp.npz")
+    system = mixture_system(PUBLISHED[name], *(torch.tensor(mixture[k]) for k in ("weights", "means", "covs")))
+    begin = State({"x": torch.tensor(stored["x_init"])})
+    ended = sample(
+        system, begin, make_solver("rk45", steps, method=method, start=0.99, end=0.01), Replayed([]), start=begin
+    )
+    key = f"{name}|ode|{method}" + ("" if method == "dopri5" else f"|n{steps}")
+    torch.testing.assert_close(ended.state["x"], torch.tensor(stored[key]), atol=tolerance, rtol=0)
+
+
 @pytest.mark.parametrize("make", [lambda: VP(2.0, 1.0), lambda: VE(0.0, 1.0), lambda: DiscreteChain("square"),
                                   lambda: EDM(2.0, 1.0), lambda: Polynomial(0.0), lambda: MeanReverting(0.0),
                                   lambda: MeanReverting(sigma_inf=0.0), lambda: DiscreteChain("linear", 0),
