@@ -106,4 +106,4 @@ def test_help_shows_an_example(capsys):
     assert main(["sample", "--help"]) == 0
     text = capsys.readouterr().out
     assert "--guide NAME[=TARGET][:WEIGHT]" in text
-    assert "--guide atoms.N=0.2:50" in text
+    assert "--guide degree=2.2:50" in text

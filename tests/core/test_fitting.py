@@ -149,6 +149,7 @@ def test_an_interrupted_run_can_be_sampled_from_and_resumed(tmp_path):
     script.write_text(
         "import os, signal\nfrom lightning.pytorch import Callback\nfrom scorefield.core import fitting\n"
         "from tests.core.test_fitting import CONFIG\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # ignored in the background
         "class Stop(Callback):\n"
         "    def on_train_batch_end(self, trainer, *rest):\n"
         "        if trainer.global_step == 6:\n"
