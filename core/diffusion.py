@@ -32,7 +32,6 @@ from scorefield.core.noise import Seeded, stream_seed
 from scorefield.core.sampling import Sampled, sample
 from scorefield.core.shards import Shard
 from scorefield.core.solvers.registry import make_solver
-from scorefield.core.solvers.v3 import DPMSolverV3
 from scorefield.core.state import State
 from scorefield.core.system import Network, System
 from scorefield.core.teleport import open_teleport
@@ -216,7 +215,7 @@ class Diffusion:
 
     def _prepare(self, device: torch.device) -> None:
         """Measure what the solver has to know of the model, with draws that belong to no chunk."""
-        if isinstance(self.solver, DPMSolverV3) and not self.solver.measured:
+        if self.solver.measures:
             _, tiles = self._tiles(_NO_CHUNK, self.settings.tile_size)
             noise = Seeded(self.settings.seed, _NO_CHUNK, device)
             self.solver = self.solver.prepared(self.system, next(tiles).to(device, self._dtype), noise)

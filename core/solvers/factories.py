@@ -17,7 +17,6 @@ from scorefield.core.solvers.adaptive import DPMSolverAdaptive, Final
 from scorefield.core.solvers.ancestral import Ancestral, AncestralSinglestep, PublishedAncestral
 from scorefield.core.solvers.annealed import AnnealedLangevin
 from scorefield.core.solvers.exponential import DPMSolverMultistep, Exponential, UniPC
-from scorefield.core.solvers.grids import Explicit, Grid, grid_named
 from scorefield.core.solvers.langevin import Langevin, Sizes
 from scorefield.core.solvers.ode import TorchDiffEq
 from scorefield.core.solvers.onestep import EulerMaruyama, ReverseDiffusion
@@ -26,7 +25,7 @@ from scorefield.core.solvers.solver import LinearSolver, Solver
 from scorefield.core.solvers.splitting import SymmetricSplitting
 from scorefield.core.solvers.stages import DPMSolverSinglestep
 from scorefield.core.solvers.table import Rule
-from scorefield.core.solvers.v3 import MEASURED, DPMSolverV3
+from scorefield.core.solvers.v3 import DPMSolverV3
 from scorefield.core.solvers.warmstart import WarmStart
 
 Norms = Literal["sample", "batch"]
@@ -55,9 +54,9 @@ def linear(
         start: float | None = None,
         **arguments: Any,
     ) -> Solver:
-        laid, start, end = _laid(grid, start, end, default_grid, bool(arguments.get("published", False)))
+        grid = _grid(grid, bool(arguments.get("published", False)), default_grid)
         made = rule(**{**fixed, **defaults, **arguments})
-        return LinearSolver(made, steps, laid, end, final, None, reference, start)
+        return LinearSolver(made, steps, grid, end, final, None, reference, start)
 
     shown = [p.replace(default=defaults.get(p.name, p.default)) for p in own.values()]
     common = [p for p in parameters(make) if p.kind is not inspect.Parameter.VAR_KEYWORD]
@@ -67,17 +66,11 @@ def linear(
     return make
 
 
-def _laid(
-    name: str | None, start: float | None, end: float | None, default: str = "logsnr", published: bool = False
-) -> tuple[Grid, float | None, float | None]:
-    """The grid asked for and the run's ends, which a list of times brings along."""
+def _grid(name: str | None, published: bool, default: str = "logsnr") -> str:
+    """The grid asked for; the published form of a solver has its own."""
     if published and name is not None:
         raise InputError(f"grid {name!r} with a published sampler", mend="it has its own grid: leave one of them out")
-    grid = grid_named(name or default)
-    if isinstance(grid, Explicit):
-        start = grid.times[0].item() if start is None else start
-        end = grid.times[-1].item() if end is None else end
-    return grid, start, end
+    return name or default
 
 
 def warm(rule: type[DPMSolverMultistep] | type[Exponential]) -> Callable[..., Rule]:
@@ -121,8 +114,7 @@ def pc(
     if published and predictor == "sde":
         raise InputError(f"predictor {predictor!r} has no published grid", mend="leave published out")
     corrector = Langevin(snr, scale, corrector_steps, norms, max(scales, 1), sizes)
-    laid, start, end = _laid(grid, start, end, published=published)
-    return LinearSolver(rules[predictor](), steps, laid, end, final, corrector, reference, start)
+    return LinearSolver(rules[predictor](), steps, _grid(grid, published), end, final, corrector, reference, start)
 
 
 def langevin(
@@ -141,8 +133,7 @@ def langevin(
 ) -> Solver:
     """Annealed Langevin dynamics."""
     corrector = Langevin(snr, scale, corrector_steps, norms, num_scales, sizes)
-    laid, start, end = _laid(grid, start, end)
-    return AnnealedLangevin(steps, corrector, laid, end, final, reference, start)
+    return AnnealedLangevin(steps, corrector, grid, end, final, reference, start)
 
 
 def s4(
@@ -158,41 +149,6 @@ def s4(
     return SymmetricSplitting(steps, Langevin(snr, scale, 1, norms, max(num_scales or steps, 1)), end, start)
 
 
-def dpm_v3(
-    steps: int,
-    statistics: str | None = MEASURED,
-    order: int = 3,
-    corrector: Literal["none", "same", "higher"] = "higher",
-    pseudo: bool = False,
-    lower_final: bool = True,
-    grid: str = "logsnr",
-    end: float | None = None,
-    final: Final = "none",
-    reference: str | None = None,
-    start: float | None = None,
-) -> Solver:
-    """DPM-Solver-v3."""
-    laid, start, end = _laid(grid, start, end)
-    settings = (order, corrector, pseudo, lower_final)
-    return DPMSolverV3(steps, statistics, *settings, laid, end, final, reference, start)
-
-
-def rk45(
-    steps: int,
-    method: str = "dopri5",
-    rtol: float = 1e-5,
-    atol: float = 1e-5,
-    grid: str = "uniform",
-    end: float | None = None,
-    final: Final = "none",
-    reference: str | None = None,
-    start: float | None = None,
-) -> Solver:
-    """The probability-flow ODE by torchdiffeq."""
-    laid, start, end = _laid(grid, start, end)
-    return TorchDiffEq(steps, method, rtol, atol, laid, end, final, reference, start)
-
-
 _multistep, _exponential = warm(DPMSolverMultistep), warm(Exponential)
 _no_churn: dict[str, Any] = {"s_churn": 0.0, "s_tmin": 0.0, "s_tmax": None, "s_noise": 1.0}
 
@@ -204,6 +160,7 @@ dpm_2_ancestral = linear(AncestralSinglestep, kind="noise", inner=False)
 dpm_2s = linear(DPMSolverSinglestep, order=2)
 dpm_3s = linear(DPMSolverSinglestep, order=3)
 dpm_adaptive = DPMSolverAdaptive
+dpm_v3 = DPMSolverV3
 dpmpp_2m = linear(_multistep, order=2, eta=0.0)
 dpmpp_2m_sde = linear(DPMSolverMultistep, defaults={"eta": 1.0}, order=2)
 dpmpp_2s_ancestral = linear(AncestralSinglestep, kind="data", inner=False)
@@ -217,3 +174,4 @@ heun = linear(RungeKutta, order=2)
 ipndm = linear(HeavyBall, "uniform", order=4, beta=1.0, averaged="predictions")
 reverse_diffusion = linear(ReverseDiffusion)
 unipc = linear(UniPC)
+rk45 = TorchDiffEq

@@ -18,7 +18,7 @@ from scorefield.core.denoiser import Denoiser
 from scorefield.core.errors import InputError, InputWarning
 from scorefield.core.noise import NoiseSource
 from scorefield.core.paths import GaussianPath
-from scorefield.core.solvers.grids import Grid, grid_named
+from scorefield.core.solvers.grids import Explicit, Grid, grid_named
 from scorefield.core.solvers.langevin import Langevin
 from scorefield.core.solvers.table import Move, Rule, Span, combine, denoising_move
 from scorefield.core.state import State
@@ -60,14 +60,20 @@ class Solver(ABC):
     Attributes:
         steps: steps of the time grid.
         stochastic: whether it draws noise after the prior.
+        measures: whether it has to be `prepared` for a model first.
     """
 
     steps: int
     stochastic: bool
+    measures: bool = False
 
     @abstractmethod
     def plan(self, system: System) -> Plan:
         """The tables for a system."""
+
+    def prepared(self, system: System, frame: State, noise: NoiseSource) -> Solver:
+        """This solver with what it has to measure of a model first, on samples shaped as `frame`."""
+        return self
 
 
 def reference_path(system: System, reference: str | None) -> GaussianPath:
@@ -114,12 +120,16 @@ class LinearSolver(Solver):
         if steps < rule.least_steps:
             few = "1 step lowers" if steps == 1 else f"{steps} steps lower"
             warnings.warn(f"{few} the order of the solver from {rule.least_steps}", InputWarning, stacklevel=2)
+        grid = grid_named(grid)
+        if isinstance(grid, Explicit):  # times bring their ends along
+            start = grid.times[0].item() if start is None else start
+            end = grid.times[-1].item() if end is None else end
         if not 0 <= (end or 0) < (1 if start is None else start) <= 1:
             first = "" if start is None else f"start {start:g}, "
             raise InputError(f"{first}end {end or 0:g}", mend="need 0 <= end < start <= 1")
         if final not in ("none", "denoise"):
             raise InputError(f"final {final!r}", mend="give none or denoise")
-        self.rule, self.steps, self.grid, self.end, self.final = rule, steps, grid_named(grid), end, final
+        self.rule, self.steps, self.grid, self.end, self.final = rule, steps, grid, end, final
         self.corrector, self.reference, self.start = corrector, reference, start
         self.stochastic = rule.stochastic or corrector is not None
 

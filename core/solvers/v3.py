@@ -84,16 +84,18 @@ class DPMSolverV3(Solver):
         self._frame = LinearSolver(Still("noise", order), steps, grid, end, final, None, reference, start)
         self.steps, self.order, self.corrector = steps, order, corrector
         self.pseudo, self.lower_final = pseudo, lower_final
-        self.measured = statistics != MEASURED
+        self.measures = statistics == MEASURED
         if isinstance(statistics, str | Path):
-            statistics = EmpiricalModelStatistics.load(statistics) if self.measured else None
+            statistics = EmpiricalModelStatistics.load(statistics) if not self.measures else None
         self.statistics = statistics
 
     def prepared(self, system: System, frame: State, noise: NoiseSource) -> DPMSolverV3:
         """The same solver with statistics of this model, measured on samples of its own (see `of_samples`)."""
+        if not self.measures:
+            return self
         made, ends = copy.copy(self), (self._frame.start, self._frame.end)
         made.statistics = EmpiricalModelStatistics.of_samples(system, frame, noise, *ends)
-        made.measured = True
+        made.measures = False
         return made
 
     def plan(self, system: System) -> V3Plan:
@@ -111,7 +113,7 @@ class DPMSolverV3(Solver):
                 what = f"{type(component.path).__name__} has no noise at t = {boundaries[-1].item():g}"
                 raise InputError(what, mend="end the run at a later time, such as end=0.001")
             tables[name] = _Table(s, self._statistics(name, s), self).rows()
-        return V3Plan(frame, self.steps, tables, self.measured)
+        return V3Plan(frame, self.steps, tables, not self.measures)
 
     def _statistics(self, name: str, s: Steps) -> ComponentStatistics:
         if self.statistics is None:

@@ -6,6 +6,7 @@ the paths know. Parameter names and counts are the published ones.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -23,7 +24,7 @@ __all__ = ["Evaluation", "ScoreNetwork", "ScoreNetworkA", "ScoreNetworkX", "Scor
 Evaluation = Callable[[GraphBatch], Tensor]
 
 
-class ScoreNetwork(nn.Module):
+class ScoreNetwork(nn.Module, ABC):
     """A network on a batch of graphs.
 
     Attributes:
@@ -48,9 +49,9 @@ class ScoreNetwork(nn.Module):
         graphs = GraphBatch.prepare(x, adj, mask, pairs, self.num_powers)
         return self.fold()(graphs).to(x.dtype)
 
+    @abstractmethod
     def fold(self) -> Evaluation:
         """The network as a function of a prepared batch, products of its weights formed once."""
-        raise NotImplementedError
 
 
 class ScoreNetworkX(ScoreNetwork):
