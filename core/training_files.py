@@ -19,7 +19,7 @@ from scorefield.core.domains import find_domains
 from scorefield.core.errors import InputError, InputWarning
 from scorefield.core.experiment import Experiment
 from scorefield.core.files import atomic
-from scorefield.core.interpolant_system import Bridge
+from scorefield.core.interpolants.system import Bridge
 from scorefield.core.module import ScoreModule
 from scorefield.core.paths import EDM, VE
 from scorefield.core.system import System

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from scorefield.core.interpolant_system import Bridge, Heads, InterpolantSystem
-from scorefield.core.interpolants import Quantity, interpolant_named
+from scorefield.core.interpolants.interpolant import Quantity, interpolant_named
+from scorefield.core.interpolants.system import Bridge, Heads, InterpolantSystem
 from scorefield.core.spaces import Masked
 from scorefield.core.state import State
 from scorefield.core.system import Component, Network

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scorefield.core.errors import InputError
-from scorefield.core.gammas import GAMMAS, Brownian, Sigmoid, gamma_named
-from scorefield.core.interpolants import INTERPOLANTS, interpolant_named
+from scorefield.core.interpolants.gammas import GAMMAS, Brownian, Sigmoid, gamma_named
+from scorefield.core.interpolants.interpolant import INTERPOLANTS, interpolant_named
 from scorefield.core.paths import Cosine, Linear
 
 INNER = st.lists(st.floats(0.002, 0.998).filter(lambda r: abs(r - 0.5) > 1e-3), min_size=1, max_size=8)

@@ -10,20 +10,20 @@ import torch
 from scipy.optimize import linear_sum_assignment
 
 from scorefield.core.checkpoints import load_weights
-from scorefield.core.couplings import DataDependent, Independent, OptimalTransport, Paired
 from scorefield.core.draws import SampleStreams
 from scorefield.core.errors import InputError
 from scorefield.core.fitting import fit
-from scorefield.core.interpolant_analytic import gaussian_bridge
-from scorefield.core.interpolant_objectives import InterpolantMatching
-from scorefield.core.interpolant_system import Bridge, InterpolantSystem
-from scorefield.core.interpolants import QUANTITIES, interpolant_named
+from scorefield.core.interpolants.analytic import gaussian_bridge
+from scorefield.core.interpolants.couplings import DataDependent, Independent, OptimalTransport, Paired
+from scorefield.core.interpolants.interpolant import QUANTITIES, interpolant_named
+from scorefield.core.interpolants.objectives import InterpolantMatching
+from scorefield.core.interpolants.sampling import transport
+from scorefield.core.interpolants.system import Bridge, InterpolantSystem
 from scorefield.core.noise import Seeded
 from scorefield.core.objectives import Draws
 from scorefield.core.spaces import Masked, SymmetricAdjacency
 from scorefield.core.state import State
 from scorefield.core.system import Component, Network
-from scorefield.core.transport import transport
 from tests.core.bridge_recipe import Points
 from tests.core.tiny_recipe import tiny_batch, tiny_system
 
@@ -324,8 +324,8 @@ CONFIG = {
     "model": {
         "system": {"class_path": "tests.core.bridge_recipe.Points"},
         "objective": {
-            "class_path": "scorefield.core.interpolant_objectives.InterpolantMatching",
-            "init_args": {"coupling": {"class_path": "scorefield.core.couplings.OptimalTransport"}},
+            "class_path": "scorefield.core.interpolants.objectives.InterpolantMatching",
+            "init_args": {"coupling": {"class_path": "scorefield.core.interpolants.couplings.OptimalTransport"}},
         },
         "lr": 5e-3,
         "lr_schedule": "cosine",

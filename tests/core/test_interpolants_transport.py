@@ -14,19 +14,18 @@ from scorefield.core.analytic import mixture_system
 from scorefield.core.draws import SampleStreams
 from scorefield.core.errors import InputError
 from scorefield.core.guide import ClampData
-from scorefield.core.interpolant_analytic import gaussian_bridge
-from scorefield.core.interpolant_system import Bridge, Heads, InterpolantSystem
-from scorefield.core.interpolants import interpolant_named
+from scorefield.core.interpolants.analytic import gaussian_bridge
+from scorefield.core.interpolants.interpolant import interpolant_named
+from scorefield.core.interpolants.sampling import Transport, transport
+from scorefield.core.interpolants.system import Bridge, Heads, InterpolantSystem
 from scorefield.core.noise import Replayed, Seeded
 from scorefield.core.objectives import DenoisingScoreMatching
 from scorefield.core.paths import VP
 from scorefield.core.sampling import sample
 from scorefield.core.solvers.registry import make_solver
-from scorefield.core.solvers.transport import Transport
 from scorefield.core.spaces import Masked, SymmetricAdjacency, ZeroCentreOfMass
 from scorefield.core.state import State
 from scorefield.core.system import Component, Network
-from scorefield.core.transport import transport
 
 FAMILIES = [
     ("linear", "brownian"), ("linear", "quadratic"), ("trigonometric", "sigmoid"), ("encoder-decoder", None),

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from scorefield.core.errors import InputError
-from scorefield.core.gammas import Zero
-from scorefield.core.interpolants import QUANTITIES, Interpolant, Quantity
+from scorefield.core.interpolants.gammas import Zero
+from scorefield.core.interpolants.interpolant import QUANTITIES, Interpolant, Quantity
 from scorefield.core.names import unknown
 from scorefield.core.noise import NoiseSource
 from scorefield.core.paths import GaussianPath
@@ -50,7 +50,9 @@ class Bridge(GaussianPath):
             InputError: always.
         """
         what = f"a component on the {type(self.interpolant).__name__} interpolant has no Gaussian path"
-        raise InputError(what, mend="sample it with core.transport; with a Gaussian source use gaussian_path()")
+        raise InputError(
+            what, mend="sample it with core.interpolants.transport; with a Gaussian source use gaussian_path()"
+        )
 
     def variance(self, t: Tensor) -> Tensor:
         """There is none, as `log_alpha` says."""

@@ -20,12 +20,12 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from scorefield.core.couplings import Coupling, Independent
 from scorefield.core.draws import SampleStreams
 from scorefield.core.errors import InputError
-from scorefield.core.gammas import Zero
-from scorefield.core.interpolant_system import InterpolantSystem
-from scorefield.core.interpolants import Coefficients, Quantity
+from scorefield.core.interpolants.couplings import Coupling, Independent
+from scorefield.core.interpolants.gammas import Zero
+from scorefield.core.interpolants.interpolant import Coefficients, Quantity
+from scorefield.core.interpolants.system import InterpolantSystem
 from scorefield.core.names import unknown
 from scorefield.core.objectives import Draws, Objective
 from scorefield.core.state import State

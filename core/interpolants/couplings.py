@@ -21,7 +21,7 @@ from torch import Tensor
 from scorefield.core.draws import SampleStreams
 from scorefield.core.errors import InputError
 from scorefield.core.extras import optional
-from scorefield.core.interpolant_system import given_source
+from scorefield.core.interpolants.system import given_source
 from scorefield.core.names import unknown
 from scorefield.core.state import State
 from scorefield.core.system import System, Values

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from scorefield.core.errors import InputError
-from scorefield.core.interpolant_system import Bridge, InterpolantSystem
-from scorefield.core.interpolants import Coefficients, Interpolant, Quantity
+from scorefield.core.interpolants.interpolant import Coefficients, Interpolant, Quantity
+from scorefield.core.interpolants.system import Bridge, InterpolantSystem
 from scorefield.core.spaces import Masked
 from scorefield.core.state import State
 from scorefield.core.system import Component, Network, Values

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from scorefield.core.errors import InputError
-from scorefield.core.gammas import Fading, FadingCosine, Gamma, Zero, gamma_named
+from scorefield.core.interpolants.gammas import Fading, FadingCosine, Gamma, Zero, gamma_named
 from scorefield.core.names import unknown
 from scorefield.core.paths import Cosine, GaussianPath, Linear
 
