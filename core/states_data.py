@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from scorefield.core.errors import InputError
@@ -30,8 +31,8 @@ class StatesData(LightningDataModule):
 
     Args:
         path: an `.npz` of `mask [n, N]`, of components such as `x [n, N, F]` and `adj [n, N, N]` (axis 1 is the
-            nodes; of those in `square` axis 2 too), and where known `is_test [n]`, `is_validation [n]` and `meta`:
-            a JSON text of `sizes`, `tables` and `provenance`.
+            nodes; of those in `square` axis 2 too), of whole numbers such as `label [n]`, and where known
+            `is_test [n]`, `is_validation [n]` and `meta`: a JSON text of `sizes`, `tables` and `provenance`.
         square: components with nodes on two axes: symmetric matrices without a diagonal.
         batch_size: samples in a training batch, over all processes together.
         validation_fraction: share held out for validation where `is_validation` is not given.
@@ -158,10 +159,14 @@ class _Rows:
         batch = {"mask": torch.from_numpy(mask[:, :nodes].copy())}
         for name, values in self.arrays.items():
             if name != "mask":
-                cut = values[rows][:, :nodes]
-                cut = cut[:, :, :nodes] if name in self.square else cut
-                batch[name] = torch.from_numpy(np.ascontiguousarray(cut, dtype=np.float32))
+                batch[name] = self._cut(name, values[rows], nodes)
         return batch
+
+    def _cut(self, name: str, values: NDArray[Any], nodes: int) -> Tensor:
+        if values.ndim == 1:
+            return torch.from_numpy(values.astype(np.int64))
+        cut = values[:, :nodes, :nodes] if name in self.square else values[:, :nodes]
+        return torch.from_numpy(np.ascontiguousarray(cut, dtype=np.float32))
 
 
 def _read(path: str | None) -> dict[str, Any]:
@@ -186,10 +191,14 @@ def _meta(value: Any, path: str | None) -> dict[str, Any]:
 
 
 def _check(arrays: Arrays, square: Sequence[str], path: str | None) -> None:
-    components = {name: value for name, value in arrays.items() if name not in (*_NOT_STATE, "mask")}
+    given = {name: value for name, value in arrays.items() if name not in (*_NOT_STATE, "mask")}
+    components = {name: value for name, value in given.items() if value.ndim != 1}
     if "mask" not in arrays or not components:
         raise InputError("needs a mask and the components", file=path, mend="give mask [n, N], x [n, N, F], ...")
     check_states(arrays["mask"], components, square, path)
-    for name in arrays.keys() & set(_NOT_STATE):
+    for name in given.keys() - components.keys():
+        if arrays[name].dtype.kind not in "biu":
+            raise InputError(f"holds {arrays[name].dtype}, not whole numbers", file=path, place=name)
+    for name in arrays.keys() & {*_NOT_STATE, *(given.keys() - components.keys())}:
         if arrays[name].shape != arrays["mask"].shape[:1]:
             raise InputError(f"has shape {arrays[name].shape}, one number a sample is needed", file=path, place=name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -61,7 +62,11 @@ class Component:
 
 
 class Recipe(Protocol):
-    """What a config names: a system's hyper-parameters, without knowledge of the data."""
+    """What a config names: a system's hyper-parameters, without knowledge of the data.
+
+    A recipe may have more: `sampling`, the default sampler of its runs; `tables(tables)`, what a run's `model.json`
+    says in place of the data's tables, with which the domain draws and decodes.
+    """
 
     def build(self, sizes: Mapping[str, int]) -> System:
         """The system for data of these sizes."""
@@ -82,6 +87,15 @@ class System(nn.Module):
         self.network = network
         origins = {n: c.origin for n, c in self.components.items() if isinstance(c.origin, nn.Module)}
         self.origin_networks = nn.ModuleDict(origins)
+
+    def prepare(self, data: Any) -> None:
+        """Take from the training data what this system keeps of them beside its weights: nothing, by default."""
+
+    def around(self, network: Network) -> System:
+        """This system with another network in the place of its own."""
+        other = copy.copy(self)
+        other._modules = {**self._modules, "network": network}
+        return other
 
     def state(self, values: Mapping[str, Any] | State) -> State:
         """A state of this system from a plain dictionary (a state passes through)."""

@@ -136,7 +136,7 @@ class ModelFiles(Callback):
             domain=domain_of(system["class_path"]),
             system={**system, "init_args": arguments},
             sizes=dict(data.sizes),
-            tables=dict(data.tables),
+            tables=_tables(module.recipe, data.tables),
             sampling=_sampling(module),
             data=self._data(data),
         )
@@ -146,6 +146,11 @@ class ModelFiles(Callback):
         spec = self.experiment.as_dict()["data"]
         files = data.local_files() if hasattr(data, "local_files") else {}
         return {**spec, "init_args": {**spec["init_args"], **files}, "provenance": dict(data.provenance)}
+
+
+def _tables(recipe: Any, tables: Mapping[str, Any]) -> dict[str, Any]:
+    """What sampling needs of the data, with what the recipe has to say."""
+    return dict(recipe.tables(tables) if hasattr(recipe, "tables") else tables)
 
 
 @rank_zero_only

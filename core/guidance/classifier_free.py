@@ -103,6 +103,7 @@ class GuidedNetwork(Network):
 
     Attributes:
         calls: network calls that a forward pass stands for.
+        bounds: the network's own `bounds`, lowest and highest output, which guided ones keep too; None for none.
     """
 
     def __init__(
@@ -115,6 +116,7 @@ class GuidedNetwork(Network):
         self.spaces: dict[str, Space] = {n: c.space for n, c in system.components.items()}
         self.weight, self.interval, self.rescale = weight, interval, rescale
         self.calls = 2 * int(getattr(system.network, "calls", 1))
+        self.bounds: tuple[float, float] | None = getattr(system.network, "bounds", None)
 
     def forward(self, state: State, t: Tensor) -> Values:
         """Both answers from one call with twice the rows.
@@ -130,7 +132,8 @@ class GuidedNetwork(Network):
             conditional, unconditional = output.chunk(2)
             extra = (weight - 1).to(output.dtype).reshape(-1, *[1] * (output.ndim - 1))
             value = conditional + extra * (conditional - unconditional)
-            guided[name] = self._rescaled(name, value, conditional, state) if self.rescale else value
+            value = self._rescaled(name, value, conditional, state) if self.rescale else value
+            guided[name] = value if self.bounds is None or self.training else value.clamp(*self.bounds)
         return guided
 
     def _doubled(self, state: State) -> State:

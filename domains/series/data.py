@@ -12,7 +12,7 @@ from scorefield.domains.series.scaling import Scaling
 from scorefield.domains.series.series_data import Order, SeriesData, Splitting
 from scorefield.domains.series.sources import ENERGY, FMRI, STOCKS, SeriesSource, hopper, sines, table_of, trace
 from scorefield.domains.series.tables import Layout, SeriesTable, read_table
-from scorefield.domains.series.windows import Split
+from scorefield.domains.series.windows import Split, contiguous_split
 
 __all__ = ["EnergyData", "FMRIData", "MujocoData", "SeriesData", "SinesData", "StocksData", "TraceData"]
 
@@ -221,6 +221,10 @@ class TraceData(SeriesData):
         table, train = trace()
         self.proportion = train / len(table.lengths)
         return "trace", table
+
+    def split_of(self, table: SeriesTable) -> Split:
+        """The archive's own, whose classes are not shared out evenly."""
+        return contiguous_split(table.bounds, self.window, self.stride, self.proportion)
 
     def setup(self, stage: str | None = None) -> None:
         """See `SeriesData.setup`."""

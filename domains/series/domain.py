@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from scorefield.core.errors import InputError
+from scorefield.domains.series.labels import check_labels, draw_labels, names_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,10 +25,15 @@ __all__ = ["SeriesDomain"]
 
 
 class SeriesDomain:
-    """Multivariate time series of one length; states hold windows scaled to [-1, 1], samples the data's own units."""
+    """Multivariate time series of one length; states hold windows scaled to [-1, 1], samples the data's own units.
+
+    A run that learnt the classes of its data draws one for each series, as often as it was trained on them; `label` as
+    a condition fixes it.
+    """
 
     name = "series"
     description = "multivariate time series (PaD-TS)"
+    conditions = ("label",)
     import_formats = ("pad_ts",)
 
     def samples_type(self, tables: Tables) -> type[Samples]:
@@ -61,6 +67,8 @@ class SeriesDomain:
         labels = tables.get("labels", [])
         if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
             raise InputError("needs a list of names", file=file, place="tables.labels")
+        if tables.get("conditional"):
+            check_labels(tables, sizes, file)
 
     def suffixes(self, tables: Tables) -> tuple[str, ...]:
         """What `sample --out` can write."""
@@ -71,19 +79,24 @@ class SeriesDomain:
     def draw(
         self, num: int, tables: Tables, generator: torch.Generator, condition: Mapping[str, Any] | None = None
     ) -> dict[str, Tensor]:
-        """Nothing is drawn: all series have the length of the run. `series` numbers the rows, int64 `[num]`.
+        """`series` numbers the rows; of a run with classes, `label` is the class of each; int64 `[num]`.
 
         Raises:
-            InputError: a condition, of which there are none.
+            InputError: a condition that is unknown, or a class that the run has not.
         """
         import torch
 
-        if condition:
-            name = min(condition)
+        given = dict(condition or {})
+        label = given.pop("label", None)
+        if given:
+            name = min(given)
             fixed = name in ("length", "window")
-            mend = "series have the length that the run was trained on" if fixed else "series take none"
+            mend = "series have the length that the run was trained on" if fixed else "series take label"
             raise InputError(f"unknown condition {name!r}", mend=mend)
-        return {"series": torch.arange(num)}
+        drawn = {"series": torch.arange(num)}
+        if label is not None or tables.get("conditional"):
+            drawn["label"] = draw_labels(num, label, tables, generator)
+        return drawn
 
     def order(self, drawn: Mapping[str, Tensor]) -> Tensor:
         """Rows as they are."""
@@ -95,23 +108,20 @@ class SeriesDomain:
 
         from scorefield.core.state import State
 
-        return State({"x": torch.zeros(len(drawn["series"]), sizes["length"], sizes["features"])})
+        zeros = torch.zeros(len(drawn["series"]), sizes["length"], sizes["features"])
+        return State({"x": zeros}, {}, {"label": drawn["label"]} if "label" in drawn else {})
 
     def pad(self, state: State, sizes: Mapping[str, int]) -> State:
         """The state itself: all series are of one length."""
         return state
 
     def decode(self, state: State, tables: Tables) -> Samples:
-        """Series in the units of the data; constant columns are their constants."""
-        import numpy as np
-
+        """Series in the units of the data; constant columns are their constants. Classes that are open have no name."""
         from scorefield.domains.series.samples import SeriesSamples
         from scorefield.domains.series.scaling import Scaling
 
         x = Scaling.from_tables(tables).original(state["x"].detach().cpu().double().numpy())
-        labels = None
-        if "label" in state.condition:
-            labels = np.array(tables["labels"], dtype=np.str_)[state.condition["label"].cpu().numpy()]
+        labels = names_of(state.condition["label"], tables) if "label" in state.condition else None
         return SeriesSamples(x, tuple(tables["columns"]), labels)
 
     def statistics_table(self) -> list[tuple[str, str]]:

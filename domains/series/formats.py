@@ -1,6 +1,6 @@
 """Files of generated series.
 
-`.npz` holds `x [n, L, D]`, `columns` and perhaps `labels`. Tables (`.csv`, `.tsv`, `.parquet`) are long, with the
+`.npz` holds `x [n, L, D]`, `columns` and perhaps `label`. Tables (`.csv`, `.tsv`, `.parquet`) are long, with the
 columns `sample`, `step`, perhaps `label`, then the features; one series without a label is wide, its features only.
 Numbers are written with all digits, so that reading gives the same ones again.
 """
@@ -56,7 +56,8 @@ def _frame(samples: SeriesSamples, path: Path) -> pd.DataFrame:
         own = {SAMPLE: np.repeat(np.arange(number), length), STEP: np.tile(np.arange(length), number)}
         if samples.labels is not None:
             own[LABEL] = np.repeat(samples.labels.astype(object), length)
-    reserved = {SAMPLE, STEP} <= set(samples.columns) if wide else set(samples.columns) & {SAMPLE, STEP, LABEL}
+    features = set(samples.columns)
+    reserved = {SAMPLE, STEP} <= features or LABEL in features if wide else features & {SAMPLE, STEP, LABEL}
     if reserved:
         what = f"the columns {SAMPLE}, {STEP} and {LABEL} of a table cannot be features"
         raise InputError(what, file=path, mend="write .npz")

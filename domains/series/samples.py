@@ -52,14 +52,14 @@ class SeriesSamples:
         return SeriesSamples(self.x[rows], self.columns, None if self.labels is None else self.labels[rows])
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """`x`, `columns` and, where there are some, `labels`."""
+        """`x`, `columns` and, where there are some, `label`."""
         arrays: dict[str, NDArray[Any]] = {"x": self.x, "columns": np.array(self.columns, dtype=np.str_)}
-        return arrays if self.labels is None else {**arrays, "labels": self.labels}
+        return arrays if self.labels is None else {**arrays, "label": self.labels}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> SeriesSamples:
         """The inverse of `arrays`."""
-        return cls(arrays["x"], tuple(str(name) for name in arrays["columns"].tolist()), arrays.get("labels"))
+        return cls(arrays["x"], tuple(str(name) for name in arrays["columns"].tolist()), arrays.get("label"))
 
     @classmethod
     def concatenate(cls, parts: Sequence[SeriesSamples]) -> SeriesSamples:

@@ -53,7 +53,8 @@ class SeriesData(LightningDataModule):
         batches: `epochs`: passes over all windows in random order; `draws`: each batch drawn on its own, as published.
         group: the column that tells series apart (by default `sample`, where `step` is there too); windows never
             reach from one series into another.
-        label: the column with the class of each series.
+        label: the column, or the array of an `.npz`, with the class of each series; by default `label`. Classes are
+            learnt, and can be asked for in sampling. Where one long series changes its label, windows end.
         time: a column with dates or times, which is left out.
         columns: the features; by default all other columns.
         header: False where the first line of a file holds numbers already.
@@ -117,13 +118,9 @@ class SeriesData(LightningDataModule):
         check_enough(len(self._split.train), self.batch_size, where)
         self.scaling = self.scaling_of(table, self._split)
         self._warn_of_constants(table, where)
-        classes = sorted(set(table.labels or ()))
         self.sizes = {"length": self.window, "features": len(table.columns)}
         self.tables = {"kind": "series", "columns": list(table.columns), **self.scaling.tables()}
-        self.tables |= {"labels": classes} if classes else {}
-        owners = np.repeat(np.arange(len(table.lengths)), table.lengths)
-        found = np.array([classes.index(label) for label in table.labels or ()], dtype=np.int64)
-        self._labels = found[owners] if classes else None
+        self._labels = None if table.labels is None else self._classes(table, table.labels)
         self._scaled = self.scaling.scaled(table.values).astype(np.float32)
         self.provenance = self._provenance(where, table)
         self._table = table
@@ -132,6 +129,17 @@ class SeriesData(LightningDataModule):
             f"{where}: {facts['series']} series, {facts['rows']} rows, {len(table.columns)} features; windows of "
             f"{self.window} steps: {facts['train']} for training, {facts['test']} for testing ({facts['split']})"
         )
+
+    def _classes(self, table: SeriesTable, labels: tuple[str, ...]) -> NDArray[np.int64]:
+        """The class of each row, for sizes and tables too; one that is not trained on counts as not known."""
+        learnt = set(table.labels_at(self._split.train).tolist())
+        classes = sorted(learnt, key=_natural)
+        numbers = {label: number for number, label in enumerate(classes)}
+        found = np.array([numbers.get(label, len(classes)) for label in labels], dtype=np.int64).repeat(table.lengths)
+        self.sizes["classes"] = len(classes)
+        counts = np.bincount(found[self._split.train], minlength=len(classes))
+        self.tables |= {"labels": classes, "label_counts": counts.tolist()}
+        return found
 
     def read(self) -> tuple[str, SeriesTable]:
         """The name of the source, and its series."""
@@ -142,7 +150,7 @@ class SeriesData(LightningDataModule):
     def split_of(self, table: SeriesTable) -> Split:
         """Which windows are for training."""
         if self.split == "contiguous":
-            return contiguous_split(table.bounds, self.window, self.stride, self.proportion)
+            return contiguous_split(table.bounds, self.window, self.stride, self.proportion, table.labels)
         return paper_split(table.bounds, self.window, self.stride, self.proportion, self.split_seed)
 
     def scaling_of(self, table: SeriesTable, split: Split) -> Scaling:
@@ -176,13 +184,17 @@ class SeriesData(LightningDataModule):
         return {} if self.path is None else {"path": str(Path(self.path).absolute())}
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """All windows as plain arrays for `StatesData`: `x [n, L, D]` scaled, `mask`, `is_test`, `is_validation`."""
+        """All windows as plain arrays for `StatesData`: `x [n, L, D]` scaled, `mask`, `is_test`, `is_validation`.
+
+        Where there are classes, `label [n]` too.
+        """
         self._read()
         starts = np.concatenate([self._split.train, self._split.test])
         is_test = np.arange(len(starts)) >= len(self._split.train)
         held = np.isin(starts, thinned(self._split.test, _VALIDATION)) & is_test
         meta = {"sizes": self.sizes, "tables": self.tables, "provenance": self.provenance}
         return {
+            **({} if self._labels is None else {"label": self._labels[starts]}),
             "x": cut(self._scaled, starts, self.window),
             "mask": np.ones((len(starts), self.window), dtype=bool),
             "is_test": is_test,
@@ -200,9 +212,7 @@ class SeriesData(LightningDataModule):
         return self._split.test if len(self._split.test) else self._split.train
 
     def _windows(self, table: SeriesTable, starts: NDArray[np.int64]) -> SeriesSamples:
-        labels = None
-        if self._labels is not None:
-            labels = np.array(self.tables["labels"], dtype=np.str_)[self._labels[starts]]
+        labels = None if table.labels is None else table.labels_at(starts)
         return SeriesSamples(cut(table.values, starts, self.window), table.columns, labels)
 
     def _check_lengths(self, table: SeriesTable, where: str) -> None:
@@ -253,6 +263,14 @@ class SeriesData(LightningDataModule):
 
 
 _ORDERS = ("epochs", "draws")
+
+
+def _natural(label: str) -> tuple[float, str]:
+    """Numbers by their value, words behind them."""
+    try:
+        return float(label), label
+    except ValueError:
+        return float("inf"), label
 
 
 @rank_zero_only

@@ -2,7 +2,8 @@
 
 `.csv`, `.tsv` (each also with `.gz` behind it) and `.parquet` hold columns; `.npz` an array `[n, L, D]` of n series, or
 `[L, D]` of one; a folder holds a file for each series. A table is wide, one long series, or long: several series, told
-apart by a column (`sample`, with `step` for the order, in the files of this project).
+apart by a column (`sample`, with `step` for the order, in the files of this project). Series may have classes. In one
+long series the label may change with time, as regimes do: each stretch of one label is then a series of its own.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import zipfile
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,9 @@ from scorefield.core.names import unknown
 __all__ = ["LABEL", "SAMPLE", "STEP", "SUFFIXES", "Layout", "SeriesTable", "read_table", "suffix"]
 
 SAMPLE, STEP, LABEL = "sample", "step", "label"
-"""Columns of long tables that are no features."""
+"""Columns of tables that are no features."""
+_TARGETS = "y"
+_LABELS = (LABEL, "labels", _TARGETS)
 SUFFIXES = (".npz", ".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
 """Known formats."""
 
@@ -36,7 +40,8 @@ class Layout:
 
     Args:
         group: the column that tells series apart; by default `sample`, where `step` is there too.
-        label: the column with the class of each series; by default `label` of a long table.
+        label: the column, or the array of an `.npz`, with the class of each series; by default `label`, in an `.npz`
+            else `labels` or `y`.
         time: a column with dates or times; rows are taken as they stand, and it is left out.
         columns: the features, in this order; by default all other columns.
         header: False where the first line holds numbers already; features are then named x0, x1, ...
@@ -73,6 +78,11 @@ class SeriesTable:
     def lengths(self) -> NDArray[np.int64]:
         """Steps of each series, `(series,)`."""
         return np.diff(self.bounds)
+
+    def labels_at(self, rows: NDArray[np.int64]) -> NDArray[np.str_]:
+        """The class of the series that each row belongs to; there must be labels."""
+        owners = np.searchsorted(self.bounds, rows, side="right") - 1
+        return np.array(self.labels, dtype=np.str_)[owners]
 
 
 def suffix(path: Path) -> str:
@@ -133,8 +143,9 @@ def _read_frame(path: Path, kind: str, layout: Layout) -> SeriesTable:
     _check_header(frame, path, kind, layout.header)
     long = {SAMPLE, STEP} <= set(frame.columns)
     group = layout.group or (SAMPLE if long else None)
-    label = layout.label or (LABEL if long and LABEL in frame.columns else None)
-    for name in (group, label, layout.time, *(layout.columns or ())):
+    features = layout.columns or ()
+    label = layout.label or (LABEL if LABEL in frame.columns and LABEL not in features else None)
+    for name in (group, label, layout.time, *features):
         if name is not None and name not in frame.columns:
             raise unknown("column", name, list(frame.columns), file=path)
     apart = {group, label, layout.time, STEP if long else None}
@@ -143,6 +154,8 @@ def _read_frame(path: Path, kind: str, layout: Layout) -> SeriesTable:
         raise InputError("holds no column of numbers", file=path)
     values = np.stack([_numbers(frame[name], name, path, kind) for name in columns], 1)
     if group is None:
+        if label is not None:
+            return _stretches(values, columns, _texts(frame[label], label, path, kind))
         return SeriesTable(values, columns, _bounds([len(values)]))
     return _grouped(values, columns, frame, group, label, path, kind)
 
@@ -213,6 +226,23 @@ def _number(cell: Any) -> float:
         return np.nan
 
 
+def _texts(cells: pd.Series, name: str, path: Path, kind: str) -> NDArray[Any]:
+    """Labels, none of which may be missing."""
+    texts = cells.astype(str).str.strip().to_numpy()
+    missing = np.flatnonzero(cells.isna().to_numpy() | (texts == ""))
+    if len(missing):
+        raise InputError("the cell is empty", file=path, place=_place(int(missing[0]), name, kind))
+    return np.asarray(texts)
+
+
+def _stretches(values: NDArray[np.float64], columns: tuple[str, ...], texts: NDArray[Any]) -> SeriesTable:
+    """One long series, cut where its label changes."""
+    first = np.concatenate([[0], np.flatnonzero(texts[1:] != texts[:-1]) + 1])
+    bounds = np.append(first, len(texts)).astype(np.int64)
+    names = tuple(f"rows {start + 1} to {end}" for start, end in pairwise(bounds.tolist()))
+    return SeriesTable(values, columns, bounds, names, tuple(texts[first].tolist()))
+
+
 def _grouped(
     values: NDArray[np.float64],
     columns: tuple[str, ...],
@@ -238,7 +268,7 @@ def _grouped(
     bounds = _bounds(np.bincount(codes, minlength=len(names)))
     labels = None
     if label is not None:
-        texts = frame[label].astype(str).to_numpy()[order]
+        texts = _texts(frame[label], label, path, kind)[order]
         labels = tuple(texts[bounds[:-1]])
         mixed = np.flatnonzero(texts != np.repeat(labels, np.diff(bounds)))
         if len(mixed):
@@ -268,15 +298,29 @@ def _read_arrays(path: Path, layout: Layout) -> SeriesTable:
             row, column = wrong[0]
             place = f"{name}, series {number}, row {row + 1}, {columns[column]!r}"
             raise InputError(f"{steps[row, column]} is not a finite number", file=path, place=place)
-    labels = arrays.get("labels")
-    if labels is not None and labels.shape != (len(series),):
-        raise InputError(f"has shape {labels.shape} for {len(series)} series", file=path, place="labels")
+    labels = _labels(arrays, layout.label, len(series), path)
     kept = np.arange(series.shape[1]) < lengths[:, None]
     names = ("",) if len(series) == 1 else tuple(map(str, range(len(series))))
-    return SeriesTable(
-        series[kept], columns, _bounds(lengths), names,
-        None if labels is None else tuple(str(label) for label in labels.tolist()),
-    )  # fmt: skip
+    return SeriesTable(series[kept], columns, _bounds(lengths), names, labels)
+
+
+def _labels(arrays: dict[str, NDArray[Any]], wanted: str | None, number: int, path: Path) -> tuple[str, ...] | None:
+    """The class of each series as text; whole numbers as such, whatever type they are stored in."""
+    name = wanted or next((name for name in _LABELS if name in arrays), None)
+    if name is None:
+        return None
+    if name not in arrays:
+        raise unknown("array", name, arrays, file=path)
+    labels = arrays[name]
+    whole = labels.dtype.kind != "f" or bool((labels == labels.round()).all())
+    if name == _TARGETS and wanted is None and (labels.shape != (number,) or not whole):
+        return None  # as y, files hold what is to be predicted too
+    if labels.shape != (number,) or not whole:
+        what = "holds numbers that are not whole" if not whole else f"has shape {labels.shape} for {number} series"
+        raise InputError(what, file=path, place=name, mend="give a class for each series, or call the array otherwise")
+    if labels.dtype.kind == "f":
+        labels = labels.astype(np.int64)
+    return tuple(labels.astype(np.str_).tolist())
 
 
 def _stripped(series: NDArray[np.float64]) -> NDArray[np.int64]:

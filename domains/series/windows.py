@@ -81,21 +81,35 @@ def paper_split(bounds: Rows, length: int, stride: int, proportion: float, seed:
     return Split(starts[:number], starts[number:], np.ones(int(bounds[-1]), dtype=bool), made)
 
 
-def contiguous_split(bounds: Rows, length: int, stride: int, proportion: float) -> Split:
+def contiguous_split(
+    bounds: Rows, length: int, stride: int, proportion: float, labels: Sequence[str] | None = None
+) -> Split:
     """A split without leaks: the first share of the one series, or of several series, for training.
 
-    Arguments as in `paper_split`; the scaling sees the training rows only.
+    Arguments as in `paper_split`; the scaling sees the training rows only. Of labelled series each class is shared
+    out by itself: files often hold one class after the other.
     """
     series = len(bounds) - 1
     if series == 1:
         edge = math.ceil(int(bounds[-1]) * proportion)
         train, test = (window_starts(a, b, length, stride) for a, b in ((0, edge), (edge, int(bounds[-1]))))
-        made = f"the first {edge} rows for training"
+        seen, made = np.arange(int(bounds[-1])) < edge, f"the first {edge} rows for training"
     else:
-        first = math.ceil(series * proportion)
-        train, test = (_starts(bounds, part, length, stride) for part in (range(first), range(first, series)))
-        edge, made = int(bounds[first]), f"the first {first} of {series} series for training"
-    return Split(train, test, np.arange(int(bounds[-1])) < edge, made)
+        chosen = _first_share(np.zeros(series) if labels is None else np.array(labels), proportion)
+        train, test = (_starts(bounds, np.flatnonzero(part).tolist(), length, stride) for part in (chosen, ~chosen))
+        each = "" if labels is None else ", class by class,"
+        made = f"the first {chosen.sum()} of {series} series{each} for training"
+        seen = np.repeat(chosen, np.diff(bounds))
+    return Split(train, test, seen, made)
+
+
+def _first_share(classes: NDArray[Any], proportion: float) -> NDArray[np.bool_]:
+    """Which of some series are among the first share of their class."""
+    chosen = np.zeros(len(classes), dtype=bool)
+    for name in np.unique(classes):
+        members = np.flatnonzero(classes == name)
+        chosen[members[: math.ceil(len(members) * proportion)]] = True
+    return chosen
 
 
 def cut(values: NDArray[_Number], starts: Rows, length: int) -> NDArray[_Number]:

@@ -125,8 +125,9 @@ def test_without_the_extra_the_hopper_says_what_to_install(monkeypatch: pytest.M
 def test_trace_comes_with_classes_and_its_own_split() -> None:
     data = TraceData()
     data.setup("fit")
-    assert data.sizes == {"length": 275, "features": 1}
+    assert data.sizes == {"length": 275, "features": 1, "classes": 4}
     assert data.tables["labels"] == ["1", "2", "3", "4"]
+    assert sum(data.tables["label_counts"]) == 100
     assert (data.provenance["train"], data.provenance["test"]) == (100, 100)
     from tslearn.datasets import CachedDatasets
 

@@ -145,7 +145,7 @@ def test_a_column_that_is_not_there(tmp_path: Path) -> None:
         ({"x": np.array([[[1.0], [np.inf], [2.0]]])}, r"x, series 0, row 2, 'x0': inf is not"),
         ({"x": np.zeros((2, 3, 2)), "columns": np.array(["a"])}, "columns: 1 different names for 2 features"),
         ({"x": np.zeros((2, 3, 2)), "columns": np.array(["a", "a"])}, "columns: 1 different names"),
-        ({"x": np.zeros((2, 3, 2)), "labels": np.array(["a"])}, r"labels: has shape \(1,\) for 2 series"),
+        ({"x": np.zeros((2, 3, 2)), "label": np.array(["a"])}, r"label: has shape \(1,\) for 2 series"),
     ],
 )
 def test_arrays_that_are_refused(tmp_path: Path, content: dict, words: str) -> None:

@@ -6,7 +6,9 @@ For a window x [B, L, D] at diffusion index i (a whole number, never rescaled)
 
 A decoder of blocks y_k = Block_k(u_{k-1}, c) goes on with u_k = y_k + u_{k-1} and returns the sum of all y_k. Its
 blocks shift, scale and gate by the embedding c of the index; layer norms carry no weights of their own. Parameters
-have the names of the published code, so that its weights load as they are.
+have the names of the published code, so that its weights load as they are. With classes, c is the sum of the
+embeddings of index and class; one more class, the null token, stands for a class that is not known (Ho and Salimans
+2022, arXiv 2207.12598), and takes the place of some in training.
 
 Source: Li et al. 2025 (arXiv 2501.00910).
 """
@@ -122,13 +124,19 @@ class _IndexEmbedding(nn.Module):
 
 
 class _Decoder(nn.Module):
-    def __init__(self, layers: int, width: int, heads: int) -> None:
+    def __init__(self, layers: int, width: int, heads: int, classes: int = 0) -> None:
         super().__init__()
         self.diffusion_step_emb = _IndexEmbedding(width)
+        self.label_emb = None
+        if classes:
+            self.label_emb = nn.Embedding(classes + 1, width)
+            nn.init.normal_(self.label_emb.weight, std=0.02)
         self.encoder_blocks = nn.ModuleList(_DecoderBlock(width, heads) for _ in range(layers))
 
-    def forward(self, tokens: Tensor, index: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, index: Tensor, label: Tensor | None = None) -> Tensor:
         condition = self.diffusion_step_emb(index)
+        if self.label_emb is not None:
+            condition = condition + self.label_emb(label)
         total: Tensor | None = None
         for number, block in enumerate(self.encoder_blocks, start=1):
             output = block(tokens, condition)
@@ -172,7 +180,16 @@ class PaDTSNetwork(Network):
         decoder_layers: blocks of each decoder.
         mlp_ratio: hidden width of the encoders' perceptrons over H; the decoders' is 4.
         dropout: share of the embedded inputs that training leaves out.
+        classes: classes of the windows, to which `label` of a state's condition says which, int64 `[B]`; the number
+            after the last is the null token. 0 for none, and a network without such parameters.
+        label_dropout: share of the labels that the null token takes the place of in training.
+
+    Attributes:
+        null_condition: the null token, for classifier-free guidance; empty without classes.
+        bounds: lowest and highest output in evaluation mode.
     """
+
+    bounds = (-1.0, 1.0)
 
     def __init__(
         self,
@@ -185,34 +202,44 @@ class PaDTSNetwork(Network):
         decoder_layers: int = 3,
         mlp_ratio: float = 4.0,
         dropout: float = 0.1,
+        classes: int = 0,
+        label_dropout: float = 0.1,
     ) -> None:
         super().__init__()
         self.length, self.features, self.num_steps, self.dropout = length, features, num_steps, dropout
-        self.width = width
+        self.width, self.classes, self.label_dropout = width, classes, label_dropout
+        self.null_condition = {"label": classes} if classes else {}
         self.time2emb = _Embedding(features, width, length)
         self.feature2emb = _Embedding(length, width)
         self.time_encoder = _Encoder(encoder_layers, width, heads, mlp_ratio)
         self.feature_encoder = _Encoder(encoder_layers, width, heads, mlp_ratio)
-        self.time_blocks = _Decoder(decoder_layers, width, heads)
-        self.feature_blocks = _Decoder(decoder_layers, width, heads)
+        self.time_blocks = _Decoder(decoder_layers, width, heads, classes)
+        self.feature_blocks = _Decoder(decoder_layers, width, heads, classes)
         self.fc_time = nn.Linear(width, features)
         self.fc_feature = nn.Linear(width, length)
 
     def draws(self, state: State, streams: SampleStreams) -> dict[str, Tensor]:
-        """See `Network.draws`: which embedded inputs to keep, `keep_time [B, L, H]` and `keep_feature [B, D, H]`."""
-        if not (self.training and self.dropout):
+        """See `Network.draws`: which embedded inputs to keep, `keep_time [B, L, H]` and `keep_feature [B, D, H]`.
+
+        With classes also `label [B]`, the given ones with some of them left out.
+        """
+        if not self.training:
             return {}
-        x, share = state["x"], 1 - self.dropout
-        return {
-            name: streams.keep(x.new_empty(()).expand(len(x), tokens, self.width), share)
-            for name, tokens in (("keep_time", self.length), ("keep_feature", self.features))
-        }
+        x, drawn = state["x"], {}
+        if self.dropout:
+            for name, tokens in (("keep_time", self.length), ("keep_feature", self.features)):
+                like = x.new_empty(()).expand(len(x), tokens, self.width)
+                drawn[name] = streams.keep(like, 1 - self.dropout)
+        if self.classes:
+            drawn["label"] = torch.where(streams.uniform() < self.label_dropout, self.classes, state.condition["label"])
+        return drawn
 
     def forward(self, state: State, t: Tensor) -> dict[str, Tensor]:
         """See `Network.forward`; `t` expanded from one time costs less than as many different ones.
 
         Raises:
             InputError: windows of another length or number of features.
+            KeyError: a network with classes, and no label.
         """
         x = state["x"]
         if x.shape[1:] != (self.length, self.features):
@@ -221,18 +248,23 @@ class PaDTSNetwork(Network):
         if len(t) == 1 or t.stride(0) == 0:
             t = t[:1]
         index = (t * self.num_steps).round() - 1
-        keep = [state.condition.get(name) if self.training else None for name in ("keep_time", "keep_feature")]
-        output = self.estimate(x, index, *keep)
-        return {"x": output if self.training else output.clamp(-1, 1)}
+        time, feature = (state.condition.get(name) if self.training else None for name in ("keep_time", "keep_feature"))
+        output = self.estimate(x, index, time, feature, state.condition["label"] if self.classes else None)
+        return {"x": output if self.training else output.clamp(*self.bounds)}
 
     def estimate(
-        self, x: Tensor, index: Tensor, keep_time: Tensor | None = None, keep_feature: Tensor | None = None
+        self,
+        x: Tensor,
+        index: Tensor,
+        keep_time: Tensor | None = None,
+        keep_feature: Tensor | None = None,
+        label: Tensor | None = None,
     ) -> Tensor:
         """The clean window `[B, L, D]` from the noised one `x` at chain indices `[B]`, or `[1]` for all."""
         steps = self._dropped(self.time2emb(x), keep_time)
         features = self._dropped(self.feature2emb(x.transpose(1, 2)), keep_feature)
-        over_time = self.fc_time(self.time_blocks(self.time_encoder(steps), index))
-        over_features = self.fc_feature(self.feature_blocks(self.feature_encoder(features), index))
+        over_time = self.fc_time(self.time_blocks(self.time_encoder(steps), index, label))
+        over_features = self.fc_feature(self.feature_blocks(self.feature_encoder(features), index, label))
         return cast(Tensor, over_time + over_features.transpose(1, 2))
 
     def _dropped(self, tokens: Tensor, keep: Tensor | None) -> Tensor:

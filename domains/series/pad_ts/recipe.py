@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from scorefield.core.errors import InputError
 from scorefield.core.paths import DiscreteChain, GaussianPath
@@ -28,6 +29,9 @@ class PaDTS:
         mlp_ratio: hidden width of the encoders' perceptrons over the width; the decoders' is 4.
         dropout: share of the embedded inputs that training leaves out.
         num_steps: steps of the diffusion chain, at least 2.
+        conditional: whether to learn the classes of labelled data, which sampling can then be asked for
+            (`--condition label=NAME`). Nothing changes where data have none.
+        label_dropout: share of the labels that training leaves out, for classifier-free guidance.
         path: another path than the cosine chain of that many steps; the network sees round(t num_steps) - 1.
         sampling: default sampler of the run.
 
@@ -44,6 +48,8 @@ class PaDTS:
         mlp_ratio: float = 4.0,
         dropout: float = 0.1,
         num_steps: int = 250,
+        conditional: bool = True,
+        label_dropout: float = 0.1,
         path: GaussianPath | None = None,
         sampling: SamplerSettings = DEFAULT_SAMPLER,
     ) -> None:
@@ -59,13 +65,25 @@ class PaDTS:
             raise InputError(f"num_steps is {num_steps}, the path has {path.num_steps}", mend="give the same")
         if not mlp_ratio * width >= 1:
             raise InputError(f"mlp_ratio is {mlp_ratio:g}", mend="give a number above 0")
-        if not 0 <= dropout < 1:
-            raise InputError(f"dropout is {dropout:g}", mend="give at least 0 and less than 1")
+        for name, share in (("dropout", dropout), ("label_dropout", label_dropout)):
+            if not 0 <= share < 1:
+                raise InputError(f"{name} is {share:g}", mend="give at least 0 and less than 1")
         self.path = DiscreteChain("cosine", num_steps) if path is None else path
         self.arguments = {**counts, "mlp_ratio": mlp_ratio, "dropout": dropout, "num_steps": num_steps}
-        self.sampling = sampling
+        self.conditional, self.label_dropout, self.sampling = conditional, label_dropout, sampling
 
     def build(self, sizes: Mapping[str, int]) -> System:
-        """The system for windows of `length` steps and `features` features."""
-        network = PaDTSNetwork(sizes["length"], sizes["features"], **self.arguments)  # type: ignore[arg-type]
+        """The system for windows of `length` steps and `features` features, perhaps of `classes` classes."""
+        classes = sizes.get("classes", 0) if self.conditional else 0
+        network = PaDTSNetwork(
+            sizes["length"],
+            sizes["features"],
+            classes=classes,
+            label_dropout=self.label_dropout,
+            **self.arguments,  # type: ignore[arg-type]
+        )
         return System({"x": Component(self.path, Masked(), "data")}, network)
+
+    def tables(self, tables: Mapping[str, Any]) -> dict[str, Any]:
+        """See `Recipe`: `conditional` says that the network has learnt the classes."""
+        return {**tables, "conditional": True} if self.conditional and "labels" in tables else dict(tables)
