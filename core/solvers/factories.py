@@ -9,23 +9,23 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
+from scorefield.core.adaptive.dpm import DPMSolverAdaptive, Final
+from scorefield.core.adaptive.ode import TorchDiffEq
 from scorefield.core.arguments import parameters
+from scorefield.core.empirical.v3 import DPMSolverV3
 from scorefield.core.errors import InputError
 from scorefield.core.names import unknown
 from scorefield.core.solvers.adams import DEIS, HeavyBall
-from scorefield.core.solvers.adaptive import DPMSolverAdaptive, Final
 from scorefield.core.solvers.ancestral import Ancestral, AncestralSinglestep, PublishedAncestral
 from scorefield.core.solvers.annealed import AnnealedLangevin
 from scorefield.core.solvers.exponential import DPMSolverMultistep, Exponential, UniPC
 from scorefield.core.solvers.langevin import Langevin, Sizes
-from scorefield.core.solvers.ode import TorchDiffEq
 from scorefield.core.solvers.onestep import EulerMaruyama, ReverseDiffusion
 from scorefield.core.solvers.rungekutta import RungeKutta
 from scorefield.core.solvers.solver import LinearSolver, Solver
 from scorefield.core.solvers.splitting import SymmetricSplitting
 from scorefield.core.solvers.stages import DPMSolverSinglestep
 from scorefield.core.solvers.table import Rule
-from scorefield.core.solvers.v3 import DPMSolverV3
 from scorefield.core.solvers.warmstart import WarmStart
 
 Norms = Literal["sample", "batch"]

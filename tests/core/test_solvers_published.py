@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from scorefield.core.adaptive.dpm import DPMSolverAdaptive
 from scorefield.core.noise import Replayed
 from scorefield.core.paths import VP
 from scorefield.core.sampling import sample
-from scorefield.core.solvers.adaptive import DPMSolverAdaptive
 from scorefield.core.solvers.exponential import DPMSolverMultistep, UniPC
 from scorefield.core.solvers.solver import LinearSolver, Solver
 from scorefield.core.solvers.stages import DPMSolverSinglestep

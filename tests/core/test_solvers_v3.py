@@ -9,16 +9,16 @@ import pytest
 import safetensors.torch
 import torch
 
+from scorefield.core.empirical.statistics import ComponentStatistics, EmpiricalModelStatistics
+from scorefield.core.empirical.v3 import DPMSolverV3
 from scorefield.core.errors import InputError
 from scorefield.core.noise import Replayed, Seeded
 from scorefield.core.paths import Linear
 from scorefield.core.sampling import sample
 from scorefield.core.solvers.exponential import Exponential
 from scorefield.core.solvers.grids import Explicit
-from scorefield.core.solvers.model_statistics import ComponentStatistics, EmpiricalModelStatistics
 from scorefield.core.solvers.registry import make_solver
 from scorefield.core.solvers.solver import LinearSolver
-from scorefield.core.solvers.v3 import DPMSolverV3
 from scorefield.core.state import State
 from scorefield.core.system import Network, System
 from tests.core import stored

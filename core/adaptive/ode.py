@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from scorefield.core.adaptive.dpm import Final
+from scorefield.core.adaptive.solver import MOST_STEPS, AdaptiveSolver, predict_at
 from scorefield.core.calculus import inner, total_dimension
 from scorefield.core.denoiser import Denoiser
 from scorefield.core.extras import optional
 from scorefield.core.names import unknown
-from scorefield.core.solvers.adaptive import MOST_STEPS, AdaptiveSolver, Final, predict_at
 from scorefield.core.solvers.grids import Grid
 from scorefield.core.solvers.solver import LinearSolver
 from scorefield.core.solvers.table import Still

@@ -1,6 +1,6 @@
 """DPM-Solver-v3: exponential multistep on f = (sigma eps - l x) / alpha, with coefficients for every entry.
 
-With the model's statistics l, s, b along lambda = log_snr (see `model_statistics`), Delta the integrals from a step's
+With the model's statistics l, s, b along lambda = log_snr (see `statistics`), Delta the integrals from a step's
 start lambda_0, and g = e^(-Delta S) f - int e^(-Delta S) b, so that g is as flat as the statistics can make it,
 
     x' = e^(-Delta L) [alpha'/alpha x - alpha' (D + sum_k E_k g^(k))]
@@ -23,10 +23,10 @@ import torch
 from torch import Tensor
 
 from scorefield.core.denoiser import Denoiser
+from scorefield.core.empirical.statistics import ComponentStatistics, EmpiricalModelStatistics
 from scorefield.core.errors import InputError
 from scorefield.core.noise import NoiseSource
 from scorefield.core.solvers.grids import Grid
-from scorefield.core.solvers.model_statistics import ComponentStatistics, EmpiricalModelStatistics
 from scorefield.core.solvers.solver import Carry, LinearSolver, Plan, Solver
 from scorefield.core.solvers.steps import Steps
 from scorefield.core.solvers.table import Still
