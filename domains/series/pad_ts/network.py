@@ -16,7 +16,7 @@ Source: Li et al. 2025 (arXiv 2501.00910).
 from __future__ import annotations
 
 import math
-from typing import cast
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +27,9 @@ from scorefield.core.errors import InputError
 from scorefield.core.state import State
 from scorefield.core.system import Network
 
-__all__ = ["PaDTSNetwork"]
+__all__ = ["Gelu", "PaDTSNetwork"]
+
+Gelu = Literal["tanh", "exact"]
 
 _EPS = 1e-6
 _FREQUENCIES = 128
@@ -51,14 +53,15 @@ class _Attention(nn.Module):
 
 
 class _Perceptron(nn.Module):
-    """Two layers with a GELU between (its tanh form)."""
+    """Two layers with a GELU between."""
 
-    def __init__(self, width: int, hidden: int) -> None:
+    def __init__(self, width: int, hidden: int, gelu: Gelu) -> None:
         super().__init__()
         self.fc1, self.fc2 = nn.Linear(width, hidden), nn.Linear(hidden, width)
+        self.approximate = "none" if gelu == "exact" else gelu
 
     def forward(self, tokens: Tensor) -> Tensor:
-        return cast(Tensor, self.fc2(functional.gelu(self.fc1(tokens), approximate="tanh")))
+        return cast(Tensor, self.fc2(functional.gelu(self.fc1(tokens), approximate=self.approximate)))
 
 
 def _modulated(tokens: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
@@ -69,10 +72,10 @@ def _modulated(tokens: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
 
 
 class _EncoderBlock(nn.Module):
-    def __init__(self, width: int, heads: int, ratio: float) -> None:
+    def __init__(self, width: int, heads: int, ratio: float, gelu: Gelu) -> None:
         super().__init__()
         self.attn = _Attention(width, heads)
-        self.mlp = _Perceptron(width, int(width * ratio))
+        self.mlp = _Perceptron(width, int(width * ratio), gelu)
 
     def forward(self, tokens: Tensor) -> Tensor:
         width = tokens.shape[-1:]
@@ -81,10 +84,10 @@ class _EncoderBlock(nn.Module):
 
 
 class _DecoderBlock(nn.Module):
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, width: int, heads: int, gelu: Gelu) -> None:
         super().__init__()
         self.attn = _Attention(width, heads)
-        self.mlp = _Perceptron(width, 4 * width)
+        self.mlp = _Perceptron(width, 4 * width, gelu)
         self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, 6 * width))
 
     def forward(self, tokens: Tensor, condition: Tensor) -> Tensor:
@@ -97,9 +100,9 @@ class _DecoderBlock(nn.Module):
 
 
 class _Encoder(nn.Module):
-    def __init__(self, layers: int, width: int, heads: int, ratio: float) -> None:
+    def __init__(self, layers: int, width: int, heads: int, ratio: float, gelu: Gelu) -> None:
         super().__init__()
-        self.encoder_blocks = nn.ModuleList(_EncoderBlock(width, heads, ratio) for _ in range(layers))
+        self.encoder_blocks = nn.ModuleList(_EncoderBlock(width, heads, ratio, gelu) for _ in range(layers))
 
     def forward(self, tokens: Tensor) -> Tensor:
         for block in self.encoder_blocks:
@@ -124,14 +127,14 @@ class _IndexEmbedding(nn.Module):
 
 
 class _Decoder(nn.Module):
-    def __init__(self, layers: int, width: int, heads: int, classes: int = 0) -> None:
+    def __init__(self, layers: int, width: int, heads: int, gelu: Gelu, classes: int = 0) -> None:
         super().__init__()
         self.diffusion_step_emb = _IndexEmbedding(width)
         self.label_emb = None
         if classes:
             self.label_emb = nn.Embedding(classes + 1, width)
             nn.init.normal_(self.label_emb.weight, std=0.02)
-        self.encoder_blocks = nn.ModuleList(_DecoderBlock(width, heads) for _ in range(layers))
+        self.encoder_blocks = nn.ModuleList(_DecoderBlock(width, heads, gelu) for _ in range(layers))
 
     def forward(self, tokens: Tensor, index: Tensor, label: Tensor | None = None) -> Tensor:
         condition = self.diffusion_step_emb(index)
@@ -183,6 +186,9 @@ class PaDTSNetwork(Network):
         classes: classes of the windows, to which `label` of a state's condition says which, int64 `[B]`; the number
             after the last is the null token. 0 for none, and a network without such parameters.
         label_dropout: share of the labels that the null token takes the place of in training.
+        outputs: predictions that `estimate` makes beside each other.
+        gelu: form of the perceptrons' activation, `tanh` as published, or `exact`, which a CPU computes in a third of
+            the time; they differ by less than 5e-4.
 
     Attributes:
         null_condition: the null token, for classifier-free guidance; empty without classes.
@@ -204,6 +210,8 @@ class PaDTSNetwork(Network):
         dropout: float = 0.1,
         classes: int = 0,
         label_dropout: float = 0.1,
+        outputs: int = 1,
+        gelu: Gelu = "tanh",
     ) -> None:
         super().__init__()
         self.length, self.features, self.num_steps, self.dropout = length, features, num_steps, dropout
@@ -211,12 +219,12 @@ class PaDTSNetwork(Network):
         self.null_condition = {"label": classes} if classes else {}
         self.time2emb = _Embedding(features, width, length)
         self.feature2emb = _Embedding(length, width)
-        self.time_encoder = _Encoder(encoder_layers, width, heads, mlp_ratio)
-        self.feature_encoder = _Encoder(encoder_layers, width, heads, mlp_ratio)
-        self.time_blocks = _Decoder(decoder_layers, width, heads, classes)
-        self.feature_blocks = _Decoder(decoder_layers, width, heads, classes)
-        self.fc_time = nn.Linear(width, features)
-        self.fc_feature = nn.Linear(width, length)
+        self.time_encoder = _Encoder(encoder_layers, width, heads, mlp_ratio, gelu)
+        self.feature_encoder = _Encoder(encoder_layers, width, heads, mlp_ratio, gelu)
+        self.time_blocks = _Decoder(decoder_layers, width, heads, gelu, classes)
+        self.feature_blocks = _Decoder(decoder_layers, width, heads, gelu, classes)
+        self.fc_time = nn.Linear(width, outputs * features)
+        self.fc_feature = nn.Linear(width, outputs * length)
 
     def draws(self, state: State, streams: SampleStreams) -> dict[str, Tensor]:
         """See `Network.draws`: which embedded inputs to keep, `keep_time [B, L, H]` and `keep_feature [B, D, H]`.
@@ -241,16 +249,17 @@ class PaDTSNetwork(Network):
             InputError: windows of another length or number of features.
             KeyError: a network with classes, and no label.
         """
+        output = self.predictions(state, (single(t) * self.num_steps).round() - 1)
+        return {"x": output if self.training else output.clamp(*self.bounds)}
+
+    def predictions(self, state: State, index: Tensor) -> Tensor:
+        """What `estimate` gives for a state and its condition; raises as `forward`."""
         x = state["x"]
         if x.shape[1:] != (self.length, self.features):
             what = f"windows of {x.shape[1]} steps and {x.shape[2]} features"
             raise InputError(what, mend=f"this network takes {self.length} steps and {self.features} features")
-        if len(t) == 1 or t.stride(0) == 0:
-            t = t[:1]
-        index = (t * self.num_steps).round() - 1
         time, feature = (state.condition.get(name) if self.training else None for name in ("keep_time", "keep_feature"))
-        output = self.estimate(x, index, time, feature, state.condition["label"] if self.classes else None)
-        return {"x": output if self.training else output.clamp(*self.bounds)}
+        return self.estimate(x, index, time, feature, state.condition["label"] if self.classes else None)
 
     def estimate(
         self,
@@ -260,12 +269,20 @@ class PaDTSNetwork(Network):
         keep_feature: Tensor | None = None,
         label: Tensor | None = None,
     ) -> Tensor:
-        """The clean window `[B, L, D]` from the noised one `x` at chain indices `[B]`, or `[1]` for all."""
+        """The clean window `[B, L, D]` from the noised one `x` at chain indices `[B]`, or `[1]` for all.
+
+        Several outputs lie side by side, `[B, L, outputs D]`.
+        """
         steps = self._dropped(self.time2emb(x), keep_time)
         features = self._dropped(self.feature2emb(x.transpose(1, 2)), keep_feature)
         over_time = self.fc_time(self.time_blocks(self.time_encoder(steps), index, label))
         over_features = self.fc_feature(self.feature_blocks(self.feature_encoder(features), index, label))
-        return cast(Tensor, over_time + over_features.transpose(1, 2))
+        return cast(Tensor, over_time + over_features.unflatten(2, (-1, self.length)).permute(0, 3, 2, 1).flatten(2))
 
     def _dropped(self, tokens: Tensor, keep: Tensor | None) -> Tensor:
         return tokens if keep is None else tokens * (keep.to(tokens.dtype) * (1 / (1 - self.dropout)))
+
+
+def single(t: Tensor) -> Tensor:
+    """Numbers `[B]` that were expanded from one, as `[1]`."""
+    return t[:1] if len(t) == 1 or t.stride(0) == 0 else t

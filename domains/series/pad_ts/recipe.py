@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 from scorefield.core.errors import InputError
+from scorefield.core.names import unknown
 from scorefield.core.paths import DiscreteChain, GaussianPath
 from scorefield.core.settings import SamplerSettings
 from scorefield.core.spaces import Masked
 from scorefield.core.system import Component, System
-from scorefield.domains.series.pad_ts.network import PaDTSNetwork
+from scorefield.domains.series.pad_ts.network import Gelu, PaDTSNetwork
 
 __all__ = ["DEFAULT_SAMPLER", "PaDTS"]
 
@@ -28,6 +29,7 @@ class PaDTS:
         decoder_layers: blocks of each decoder.
         mlp_ratio: hidden width of the encoders' perceptrons over the width; the decoders' is 4.
         dropout: share of the embedded inputs that training leaves out.
+        gelu: form of the activation, `tanh` as published or `exact`, which is quicker on a CPU.
         num_steps: steps of the diffusion chain, at least 2.
         conditional: whether to learn the classes of labelled data, which sampling can then be asked for
             (`--condition label=NAME`). Nothing changes where data have none.
@@ -47,6 +49,7 @@ class PaDTS:
         decoder_layers: int = 3,
         mlp_ratio: float = 4.0,
         dropout: float = 0.1,
+        gelu: Gelu = "tanh",
         num_steps: int = 250,
         conditional: bool = True,
         label_dropout: float = 0.1,
@@ -59,6 +62,8 @@ class PaDTS:
                 raise InputError(f"{name} is {count}", mend="give at least 1")
         if width % heads:
             raise InputError(f"width {width} with {heads} heads", mend="heads must divide the width")
+        if gelu not in get_args(Gelu):
+            raise unknown("gelu", gelu, get_args(Gelu))
         if num_steps < 2:
             raise InputError(f"num_steps is {num_steps}", mend="a diffusion chain needs at least 2 steps")
         if isinstance(path, DiscreteChain) and path.num_steps != num_steps:
@@ -69,20 +74,25 @@ class PaDTS:
             if not 0 <= share < 1:
                 raise InputError(f"{name} is {share:g}", mend="give at least 0 and less than 1")
         self.path = DiscreteChain("cosine", num_steps) if path is None else path
-        self.arguments = {**counts, "mlp_ratio": mlp_ratio, "dropout": dropout, "num_steps": num_steps}
+        network = {"mlp_ratio": mlp_ratio, "dropout": dropout, "gelu": gelu, "num_steps": num_steps}
+        self.arguments = {**counts, **network}
         self.conditional, self.label_dropout, self.sampling = conditional, label_dropout, sampling
 
     def build(self, sizes: Mapping[str, int]) -> System:
         """The system for windows of `length` steps and `features` features, perhaps of `classes` classes."""
+        return System({"x": Component(self.path, Masked(), "data")}, self.network(sizes))
+
+    def network(self, sizes: Mapping[str, int], outputs: int = 1) -> PaDTSNetwork:
+        """The network for these sizes, with so many predictions."""
         classes = sizes.get("classes", 0) if self.conditional else 0
-        network = PaDTSNetwork(
+        return PaDTSNetwork(
             sizes["length"],
             sizes["features"],
             classes=classes,
             label_dropout=self.label_dropout,
+            outputs=outputs,
             **self.arguments,  # type: ignore[arg-type]
         )
-        return System({"x": Component(self.path, Masked(), "data")}, network)
 
     def tables(self, tables: Mapping[str, Any]) -> dict[str, Any]:
         """See `Recipe`: `conditional` says that the network has learnt the classes."""
