@@ -128,7 +128,7 @@ class Diffusion:
         if settings.precision == "bf16-mixed" and any(guide.gradient for guide in self.guides):
             _warn_of_rounding(system)
         self.system = _in_precision(system, settings.precision)
-        self._dtype = torch.float64 if settings.precision == "64-true" else torch.float32
+        self.dtype = torch.float64 if settings.precision == "64-true" else torch.float32
 
     def facts(self) -> dict[str, Any]:
         """What the summary of a file says of the generator."""
@@ -201,24 +201,24 @@ class Diffusion:
 
         Arguments as in `chunk`.
         """
-        self.system.to(device)
-        self._prepare(device)
+        self.make_ready(device)
         noise = Seeded(self.settings.seed, number, device)
         order, tiles = self._tiles(number, size)
         done, calls = [], 0.0
         for index, frame in enumerate(tiles):
             tell = _share_of(report, index, -(-size // self.settings.tile_size))
-            sampled = self._sampled(frame.to(device, self._dtype), noise, tell)
+            sampled = self._sampled(frame.to(device, self.dtype), noise, tell)
             done.append(self.domain.pad(sampled.state.to("cpu"), self.record.sizes))
             calls += sampled.evaluations * len(frame)
         return join(done).rows(torch.argsort(order)), calls / size
 
-    def _prepare(self, device: torch.device) -> None:
-        """Measure what the solver has to know of the model, with draws that belong to no chunk."""
+    def make_ready(self, device: torch.device) -> None:
+        """Move there, and measure what the solver has to know of the model, with draws that belong to no chunk."""
+        self.system.to(device)
         if self.solver.measures:
             _, tiles = self._tiles(_NO_CHUNK, self.settings.tile_size)
             noise = Seeded(self.settings.seed, _NO_CHUNK, device)
-            self.solver = self.solver.prepared(self.system, next(tiles).to(device, self._dtype), noise)
+            self.solver = self.solver.prepared(self.system, next(tiles).to(device, self.dtype), noise)
 
     def _sampled(self, empty: State, noise: Seeded, tell: Callable[[int, int], None] | None) -> Sampled:
         """One tile."""
@@ -293,5 +293,5 @@ def _in_precision(system: System, precision: str) -> System:
     if precision == "64-true":
         return system.double()
     if precision == "bf16-mixed":
-        return System(system.components, _Mixed(system.network)).eval()
+        return system.around(_Mixed(system.network)).eval()
     return system

@@ -25,7 +25,7 @@ from scorefield.core.errors import InputError
 from scorefield.core.launching import Mortal, choose_start, end_copies, original_error
 from scorefield.core.progress import SampleBar
 from scorefield.core.quiet import quiet_predicting
-from scorefield.core.shards import Shard, Shards
+from scorefield.core.shards import Shard, Shards, Write
 
 __all__ = ["CHUNK_SIZE", "Generated", "Generator", "Machine", "choose_device", "chunk_sizes", "generate"]
 
@@ -160,6 +160,7 @@ def generate(
     chunk_size: int = CHUNK_SIZE,
     machine: Machine | None = None,
     overwrite: bool = False,
+    write: Write | None = None,
 ) -> Generated | None:
     """Generate a file, or what is missing of it; every process of a distributed run calls this.
 
@@ -170,6 +171,7 @@ def generate(
         chunk_size: samples of a chunk; part of what is asked for, as another size gives other samples.
         machine: where to generate; one CPU process by default.
         overwrite: whether what another request made may be replaced.
+        write: writes the file in place of the samples themselves, and says what the summary shall hold besides.
 
     Returns:
         What was done; None in all processes but the first.
@@ -200,7 +202,7 @@ def generate(
         trainer.strategy.barrier("all chunks")
     if not trainer.is_global_zero:
         return None
-    return Generated(shards.assemble(sizes, {**facts, **generator.facts()}), new=True)
+    return Generated(shards.assemble(sizes, {**facts, **generator.facts()}, write), new=True)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import json
 import shutil
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,10 +24,13 @@ from scorefield.core.domain import Samples
 from scorefield.core.errors import InputError
 from scorefield.core.files import atomic, check_writable
 
-__all__ = ["Shard", "Shards"]
+__all__ = ["Shard", "Shards", "Write"]
 
 Request = dict[str, Any]
 """Everything that the bytes of a file depend on, JSON-able."""
+
+Write = Callable[[Any, Path], Mapping[str, Any]]
+"""Writes samples to a file, and says what the file's summary shall hold besides."""
 
 _PREFIX = "samples."  # before the names of the samples' own arrays
 
@@ -180,12 +183,15 @@ class Shards:
 
         return [chunk for chunk, size in sizes.items() if not whole(chunk, size)]
 
-    def assemble(self, sizes: Mapping[int, int], facts: Mapping[str, Any]) -> dict[str, Any]:
+    def assemble(
+        self, sizes: Mapping[int, int], facts: Mapping[str, Any], write: Write | None = None
+    ) -> dict[str, Any]:
         """Write the file and its summary, then remove the folder.
 
         Args:
             sizes: number of samples of every chunk.
             facts: what the summary says besides counts and costs.
+            write: writes the file; by default the samples do.
 
         Returns:
             The summary.
@@ -199,9 +205,12 @@ class Shards:
             broken = next(chunk for chunk, shard in shards.items() if shard is None)
             raise InputError("missing or damaged", file=self.path(broken), mend="run the command again")
         samples = self._type.concatenate([shard.samples for shard in found])
-        summary = {**facts, **_costs(found), **samples.counts(), "request": self.request}
+        summary: dict[str, Any] = {**facts, **_costs(found), **samples.counts(), "request": self.request}
         _remove(self.summary_file)  # it must never stand beside a file that it does not describe
-        samples.save(self.file)
+        if write is None:
+            samples.save(self.file)
+        else:
+            summary |= write(samples, self.file)
         with atomic(self.summary_file) as temporary:
             temporary.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
         self.discard()

@@ -10,6 +10,7 @@ from scorefield.core.arguments import checked, described, parameters
 from scorefield.core.errors import InputError
 from scorefield.core.guidance.gradient import DPS, Gradient
 from scorefield.core.guidance.inpainting import Replacement
+from scorefield.core.guidance.moments import Moments
 from scorefield.core.guidance.observations import GaussianObservation, Matrix, Observation, QuantileObservation
 from scorefield.core.guidance.particles import Particles
 from scorefield.core.guidance.potentials import Potential, Weighted, parts
@@ -126,6 +127,13 @@ WAYS: dict[str, Way] = {
         Replacement,
         "sets what is observed to its own noised values, at the end to the observation itself",
         "Song et al. 2021, arXiv 2011.13456; Lugmayr et al. 2022, arXiv 2201.09865",
+        exact=True,
+    ),
+    "moments": Way(
+        Moments,
+        "weighs observations against the covariance that the network's derivative tells; exact for Gaussian data",
+        "Rozet et al. 2024, arXiv 2405.13712",
+        gradient=True,
         exact=True,
     ),
     "particles": Way(
