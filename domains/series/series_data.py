@@ -175,10 +175,6 @@ class SeriesData(LightningDataModule):
         """The test windows; the training windows where everything is trained on, as published."""
         return self._windows(self._read(), self._test_rows())
 
-    def facts(self) -> list[str]:
-        """What a training says of these data besides the sizes."""
-        return [f"{len(self.tables['labels'])} classes"] if "labels" in self.tables else []
-
     def local_files(self) -> dict[str, str]:
         """Arguments that open the same file from any folder."""
         return {} if self.path is None else {"path": str(Path(self.path).absolute())}

@@ -19,7 +19,7 @@ from scorefield.core.statistics.frechet import Frechet
 from scorefield.core.statistics.spectral import DrawnMMD, SketchedMMD, SpectralMMD
 from scorefield.core.statistics.statistic import Statistic, generator_of
 from scorefield.core.statistics.table import Row
-from scorefield.core.statistics.uncertainty import Interval, Resampling, t_interval
+from scorefield.core.statistics.uncertainty import Interval, Resampling, t_interval, wilson_interval
 from scorefield.domains.series.statistics.discriminative import Discriminated, Discriminator, Rows, Task
 from scorefield.domains.series.statistics.moments import MeanCorrelations, correlational_by_draws
 from scorefield.domains.series.statistics.neighbours import (
@@ -28,6 +28,7 @@ from scorefield.domains.series.statistics.neighbours import (
     memorisation,
     most_windows,
     nearest_distances,
+    nearest_labels,
     warping_distances,
 )
 from scorefield.domains.series.statistics.pairing import Pair
@@ -73,6 +74,7 @@ class Entry:
         compute: its row, without the description.
         long: takes a minute or more; computed only if asked for.
         better: "lower", "higher" or "" (no direction).
+        labelled: about the classes of windows; left out where there are none.
     """
 
     name: str
@@ -80,6 +82,7 @@ class Entry:
     compute: Callable[[Entry, Work], Row]
     long: bool = False
     better: str = "lower"
+    labelled: bool = False
 
     def row(self, work: Work) -> Row:
         """The statistic of a pair."""
@@ -213,21 +216,42 @@ def _correlational_table(entry: Entry, work: Work) -> Row:
     return _repeated(entry, work, [*values.tolist(), *floors])
 
 
+def _warping(kind: Literal["dtw", "soft_dtw"], work: Work) -> tuple[Array, tuple[Rows, Rows], str]:
+    """Warping distances between some windows of both sets, which those are, and a note on how they were chosen."""
+    sets = work.pair.real, work.pair.generated
+    most, draw = most_windows(sets[0].length, sets[0].features), generator_of(work.seed, "warping")
+    real, generated = (np.sort(draw.permutation(len(part))[:most]) for part in sets)
+    if kind not in work.known:
+        windows = np.concatenate([sets[0].x[real], sets[1].x[generated]])
+        work.known[kind] = warping_distances(windows, kind)
+    note = "" if len(real) == len(sets[0]) else f"of {len(real)} windows of either set, drawn at random"
+    return cast("Array", work.known[kind]), (real, generated), note
+
+
 def _warped(kind: Literal["dtw", "soft_dtw"], distance: Callable[[Array], Distance]) -> Callable[[Entry, Work], Row]:
     def compute(entry: Entry, work: Work) -> Row:
-        real, generated = work.pair.real, work.pair.generated
-        number = min(len(real), most_windows(real.length, real.features))
-        if kind not in work.known:
-            draw = generator_of(work.seed, "warping")
-            chosen = [part.x[np.sort(draw.permutation(len(part))[:number])] for part in (real, generated)]
-            work.known[kind] = warping_distances(np.concatenate(chosen), kind)
-        table = cast("Array", work.known[kind])
+        table, (chosen, _), note = _warping(kind, work)
+        number = len(chosen)
         statistic: Statistic[Array] = Statistic(entry.name, "", np.asarray, distance(table))
         row = statistic.row_of_features(np.arange(number), np.arange(number, 2 * number), work.settings, work.seed)
-        note = "" if number == len(real) else f"of {number} windows of either set, drawn at random"
         return replace(row, note="; ".join(filter(None, (note, row.note))))
 
     return compute
+
+
+def _label_accuracy(entry: Entry, work: Work) -> Row:
+    classes = work.pair.real.labels, work.pair.generated.labels
+    if classes[0] is None or classes[1] is None:
+        return _empty(entry, "needs classes in both sets")
+    table, (real, generated), note = _warping("dtw", work)
+    known, made = classes[0][real], classes[1][generated]
+    right = nearest_labels(table[:, : len(known)], known) == np.concatenate([known, made])
+    share = float(right[len(known) :].mean())
+    interval = wilson_interval(int(right[len(known) :].sum()), len(made), work.settings.level)
+    floor = float(right[: len(known)].mean())
+    return Row(
+        entry.name, share, interval.low, interval.high, floor, n_real=len(known), n_generated=len(made), note=note
+    )
 
 
 def _memorisation(entry: Entry, work: Work) -> Row:
@@ -333,6 +357,13 @@ CATALOGUE: tuple[Entry, ...] = (
     ),
     Entry(
         "soft_dtw_nn", "dtw_nn by the soft-DTW divergence; 1 is ideal", _warped("soft_dtw", NeighbourRatio), True, ""
+    ),
+    Entry(
+        "label_1nn",
+        "share of windows whose nearest real window (DTW) is of their class",
+        _label_accuracy,
+        better="higher",
+        labelled=True,
     ),
     Entry(
         "memorisation",

@@ -60,15 +60,17 @@ def compare_series(
         InputError: populations that cannot be compared, or an unknown statistic.
     """
     settings = Resampling() if resampling is None else resampling
-    entries, real = _chosen(only), population(real)
+    wanted, real = _chosen(only), population(real)
     pair = make_pair(real, population(generated), None if train is None else population(train), names, seed)
+    labelled = pair.real.labels is not None and pair.generated.labels is not None
+    entries = [entry for entry in wanted if labelled or not entry.labelled or entry.name in (only or ())]
     work = Work(pair, settings, seed, progress, {}, {})
     rows = []
     with tqdm(entries, desc="statistics", disable=not progress) as bar:
         for entry in bar:
             bar.set_postfix_str(entry.name)
             rows.append(entry.row(work))
-    left_out = [entry.name for entry in CATALOGUE if entry not in entries]
+    left_out = [entry.name for entry in CATALOGUE if entry not in wanted]
     notes = [f"not asked for: {', '.join(left_out)} (--statistics all, or their names)"] if left_out else []
     return Comparison(
         "series",

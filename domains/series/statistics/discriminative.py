@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 from tqdm import trange
 
-from scorefield.domains.series.statistics.recurrent import Adam, StackedGRU, one_thread
+from scorefield.domains.series.statistics.recurrent import Adam, StackedGRU, one_thread, side_by_side
 
 __all__ = ["Discriminated", "Discriminator", "Rows", "Task"]
 
@@ -97,12 +97,12 @@ class Discriminator:
         """
         splits = [_Split.of(task, generator) for task, generator in zip(tasks, generators, strict=True)]
         sizes = [tuple(min(self.batch, len(rows)) for rows in split.train) for split in splits]
-        found: dict[int, Discriminated] = {}
-        for size in dict.fromkeys(sizes):  # only tasks with the same batch can be trained side by side
-            chosen = [place for place, other in enumerate(sizes) if other == size]
-            parts = [splits[place] for place in chosen], [generators[place] for place in chosen]
-            found.update(zip(chosen, self._train(pool, *parts, size, name, progress), strict=True))
-        return [found[place] for place in range(len(tasks))]
+
+        def train(places: list[int], size: tuple[int, ...]) -> list[Discriminated]:
+            parts = [splits[place] for place in places], [generators[place] for place in places]
+            return self._train(pool, *parts, size, name, progress)
+
+        return side_by_side(sizes, train)
 
     def _train(
         self,

@@ -18,7 +18,14 @@ from scorefield.core.statistics.distances import Array, Counts, Evaluator
 from scorefield.core.statistics.features import Features
 from scorefield.core.statistics.uncertainty import Interval
 
-__all__ = ["NeighbourAccuracy", "NeighbourRatio", "memorisation", "nearest_distances", "warping_distances"]
+__all__ = [
+    "NeighbourAccuracy",
+    "NeighbourRatio",
+    "memorisation",
+    "nearest_distances",
+    "nearest_labels",
+    "warping_distances",
+]
 
 Windows = npt.NDArray[np.float32]
 _MOST_WORK = 1.5e9  # cells of all warping tables times features: some ten seconds
@@ -44,6 +51,18 @@ def _nearest(table: Array, rows: npt.NDArray[np.intp], among: npt.NDArray[np.int
     """Distance of each row to the nearest other row among some."""
     part = table[np.ix_(rows, among)]
     return np.asarray(np.where(rows[:, None] == among[None], np.inf, part).min(axis=1))
+
+
+def nearest_labels(distances: Array, labels: npt.NDArray[np.str_]) -> npt.NDArray[np.str_]:
+    """The class of the nearest real window, of each window; the first are the real ones, which do not count themselves.
+
+    Args:
+        distances: of all windows `(n, r)` to the r real ones.
+        labels: classes of the real ones, `(r,)`.
+    """
+    others = distances.copy()
+    np.fill_diagonal(others, np.inf)
+    return np.asarray(labels[others.argmin(axis=1)])
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ __all__ = ["Pair", "make_pair"]
 _LOW, _HIGH = -0.5, 1.5  # beyond, on the real scale from 0 to 1, units differ or sampling has failed
 _SCALED = 1.001
 _FEW = 5
+_SHOWN_CLASSES = 12
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def make_pair(
         scaled,
         known,
         _notes(real, counts, length, names),
-        _facts(real, counts, number, length),
+        _facts(real, counts, number, length) | _classes(real, generated),
     )
 
 
@@ -158,3 +159,16 @@ def _facts(real: SeriesPopulation, counts: tuple[int, int], number: int, length:
         "protocol": f"{number:,} of each compared, {length} steps, {features} features",
         "scale": "each column to [0, 1] by the range of the real series",
     }
+
+
+def _classes(real: SeriesPopulation, generated: SeriesPopulation) -> dict[str, str]:
+    """Shares of the classes, where either set has some."""
+    sides = (("real", real.table.labels), ("generated", generated.table.labels))
+    return {f"classes, {side}": _shares(labels) for side, labels in sides if labels is not None}
+
+
+def _shares(labels: tuple[str, ...]) -> str:
+    names, counts = np.unique(np.array(labels), return_counts=True)
+    most = np.argsort(-counts, kind="stable")[:_SHOWN_CLASSES]
+    told = [f"{names[place]}: {counts[place] / len(labels):.0%}" for place in np.sort(most)]
+    return ", ".join(told) + (f" and {len(names) - len(most)} others" if len(names) > len(most) else "")

@@ -5,6 +5,7 @@ What scoring needs of windows is computed once, however many statistics ask for 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -33,10 +34,11 @@ class ScoredWindows:
 
     Args:
         x: `(n, L, D)`, float32; real windows lie in [0, 1].
+        labels: class of each, `(n,)`, where they have classes.
     """
 
-    def __init__(self, x: Floats) -> None:
-        self.x = x
+    def __init__(self, x: Floats, labels: npt.NDArray[np.str_] | None = None) -> None:
+        self.x, self.labels = x, labels
 
     def __len__(self) -> int:
         return len(self.x)
@@ -107,7 +109,8 @@ def table_of(samples: SeriesSamples | npt.NDArray[np.floating]) -> SeriesTable:
         raise InputError(f"{samples.x[series, step, column]} is not a finite number", place=place)
     number, length, features = samples.x.shape
     bounds = np.arange(number + 1, dtype=np.int64) * length
-    return SeriesTable(samples.x.reshape(-1, features), samples.columns, bounds, tuple(map(str, range(number))))
+    labels = None if samples.labels is None else tuple(samples.labels.tolist())
+    return SeriesTable(samples.x.reshape(-1, features), samples.columns, bounds, tuple(map(str, range(number))), labels)
 
 
 class SeriesPopulation:
@@ -148,7 +151,7 @@ class SeriesPopulation:
         if columns == self.columns:
             return self
         places = [self.columns.index(name) for name in columns]
-        table = SeriesTable(self.table.values[:, places], columns, self.table.bounds, self.table.names)
+        table = replace(self.table, values=self.table.values[:, places], columns=columns)
         return SeriesPopulation(table, Scaling(self.scaling.low[places], self.scaling.high[places]))
 
     def starts(self, length: int) -> npt.NDArray[np.int64]:
@@ -168,5 +171,6 @@ class SeriesPopulation:
                 starts = starts[np.sort(generator_of(seed, "windows").permutation(len(starts))[:number])]
             starts = starts[:number]
             windows = cut(self.table.values, starts, length)
-            self._kept[key] = ScoredWindows(scaling.unit(windows).astype(np.float32))
+            labels = None if self.table.labels is None else self.table.labels_at(starts)
+            self._kept[key] = ScoredWindows(scaling.unit(windows).astype(np.float32), labels)
         return self._kept[key]

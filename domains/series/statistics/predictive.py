@@ -17,7 +17,7 @@ from torch import Tensor
 from tqdm import trange
 
 from scorefield.domains.series.statistics.discriminative import Task
-from scorefield.domains.series.statistics.recurrent import Adam, StackedGRU, one_thread
+from scorefield.domains.series.statistics.recurrent import Adam, StackedGRU, one_thread, side_by_side
 
 __all__ = ["Predictor"]
 
@@ -58,12 +58,12 @@ class Predictor:
             progress: show it.
         """
         sizes = [min(self.batch, len(train)) for train, _ in tasks]
-        found: dict[int, float] = {}
-        for size in dict.fromkeys(sizes):
-            chosen = [place for place, other in enumerate(sizes) if other == size]
-            parts = [tasks[place] for place in chosen], [generators[place] for place in chosen]
-            found.update(zip(chosen, self._train(pool, *parts, size, name, progress), strict=True))
-        return [found[place] for place in range(len(tasks))]
+
+        def train(places: list[int], size: int) -> list[float]:
+            parts = [tasks[place] for place in places], [generators[place] for place in places]
+            return self._train(pool, *parts, size, name, progress)
+
+        return side_by_side(sizes, train)
 
     def _parts(self, windows: Tensor) -> tuple[Tensor, Tensor]:
         """Inputs and targets of windows `[..., L, D]`."""

@@ -12,14 +12,18 @@ of the losses (Adam is elementwise) is training each alone.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Adam", "StackedGRU", "one_thread"]
+__all__ = ["Adam", "StackedGRU", "one_thread", "side_by_side"]
+
+_Size = TypeVar("_Size", bound=Hashable)
+_Result = TypeVar("_Result")
 
 
 def _glorot(repeats: int, rows: int, columns: int, generators: list[np.random.Generator]) -> nn.Parameter:
@@ -116,6 +120,20 @@ class Adam:
         torch._foreach_add_(roots, 1e-8)
         rate = self.rate * math.sqrt(1 - 0.999**self.steps) / (1 - 0.9**self.steps)
         torch._foreach_addcdiv_(self.parameters, self.first, roots, -rate)
+
+
+def side_by_side(sizes: Sequence[_Size], train: Callable[[list[int], _Size], list[_Result]]) -> list[_Result]:
+    """The result of each task; only tasks with batches of one size can be trained together.
+
+    Args:
+        sizes: of the batches of each task.
+        train: results of tasks, from their places and their size.
+    """
+    found: dict[int, _Result] = {}
+    for size in dict.fromkeys(sizes):
+        chosen = [place for place, other in enumerate(sizes) if other == size]
+        found.update(zip(chosen, train(chosen, size), strict=True))
+    return [found[place] for place in range(len(sizes))]
 
 
 @contextmanager
