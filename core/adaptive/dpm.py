@@ -7,7 +7,7 @@ Source: Lu et al. 2022 (arXiv 2206.00927, appendix C).
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Unpack
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ from scorefield.core.adaptive.solver import MOST_STEPS, AdaptiveSolver, predict_
 from scorefield.core.calculus import inner, total_dimension
 from scorefield.core.denoiser import Denoiser
 from scorefield.core.errors import InputError
-from scorefield.core.solvers.solver import LinearSolver, reference_path
+from scorefield.core.solvers.solver import Ends, LinearSolver, reference_path
 from scorefield.core.solvers.stages import Stage, Variant, check_variant, stages_of
 from scorefield.core.solvers.steps import Form
 from scorefield.core.solvers.table import Still
@@ -25,7 +25,6 @@ from scorefield.core.system import System, Values
 
 __all__ = ["DPMSolverAdaptive"]
 
-Final = Literal["none", "denoise"]
 _NEAR = 1e-5  # of the end, in time: there a run is over, as published
 
 
@@ -41,10 +40,7 @@ class DPMSolverAdaptive(AdaptiveSolver):
         atol: absolute tolerance.
         width: first step, in log_snr of the reference.
         per_sample: every sample chooses its own steps; False takes those of the worst one for all, as published.
-        end: as of `LinearSolver`, like all that follows.
-        final: whether to return the data prediction there.
-        reference: component in whose log_snr steps are measured.
-        start: time at which the run begins.
+        ends: as of `LinearSolver`; steps are measured in the reference's log_snr.
     """
 
     def __init__(
@@ -57,12 +53,9 @@ class DPMSolverAdaptive(AdaptiveSolver):
         atol: float = 0.0078,
         width: float = 0.05,
         per_sample: bool = True,
-        end: float | None = None,
-        final: Final = "none",
-        reference: str | None = None,
-        start: float | None = None,
+        **ends: Unpack[Ends],
     ) -> None:
-        super().__init__(LinearSolver(Still(), steps, "logsnr", end, final, None, reference, start), rtol, atol)
+        super().__init__(LinearSolver(Still(), steps, **ends), rtol, atol)
         if order not in (2, 3) or kind not in ("data", "noise") or not width > 0:
             what = f"order {order}, {kind} prediction, width {width:g}"
             raise InputError(what, mend="need order 2 or 3, data or noise, a positive width")

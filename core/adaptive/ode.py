@@ -5,16 +5,17 @@ Sources: Song et al. 2021 (arXiv 2011.13456, section 4.3); Dormand and Prince 19
 
 from __future__ import annotations
 
+from typing import Unpack
+
 from torch import Tensor
 
-from scorefield.core.adaptive.dpm import Final
 from scorefield.core.adaptive.solver import MOST_STEPS, AdaptiveSolver, predict_at
 from scorefield.core.calculus import inner, total_dimension
 from scorefield.core.denoiser import Denoiser
 from scorefield.core.extras import optional
 from scorefield.core.names import unknown
 from scorefield.core.solvers.grids import Grid
-from scorefield.core.solvers.solver import LinearSolver
+from scorefield.core.solvers.solver import Ends, LinearSolver
 from scorefield.core.solvers.table import Still
 from scorefield.core.state import State
 
@@ -31,11 +32,8 @@ class TorchDiffEq(AdaptiveSolver):
         method: `dopri5`, `dopri8`, `bosh3`, ..., as torchdiffeq names them.
         rtol: relative tolerance; the root mean square over the free entries of every sample stays below it.
         atol: absolute tolerance.
-        grid: as of `LinearSolver`, like all that follows.
-        end: time at which the run ends.
-        final: whether to return the data prediction there.
-        reference: component whose path spaces the grid.
-        start: time at which the run begins.
+        grid: of those methods' times.
+        ends: as of `LinearSolver`.
     """
 
     def __init__(
@@ -45,12 +43,9 @@ class TorchDiffEq(AdaptiveSolver):
         rtol: float = 1e-5,
         atol: float = 1e-5,
         grid: str | Grid = "uniform",
-        end: float | None = None,
-        final: Final = "none",
-        reference: str | None = None,
-        start: float | None = None,
+        **ends: Unpack[Ends],
     ) -> None:
-        super().__init__(LinearSolver(Still(), steps, grid, end, final, None, reference, start), rtol, atol)
+        super().__init__(LinearSolver(Still(), steps, grid, **ends), rtol, atol)
         library = optional("torchdiffeq._impl.odeint", "this solver needs torchdiffeq", "ode")
         methods = [name for name in library.SOLVERS if name != "scipy_solver"]  # that one leaves the device
         if method not in methods:
@@ -64,7 +59,7 @@ class TorchDiffEq(AdaptiveSolver):
         adapts = self.method in _ADAPTIVE
         times = (grid[[0, -1]] if adapts else grid).to(state.device)
         # Between a first trial step and the ends all times are the path's own.
-        low, high = float(grid[-1]), float(grid[0])
+        low, high = sorted((float(grid[0]), float(grid[-1])))
 
         def velocity(t: Tensor, values: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
             at = state.replace(dict(zip(names, values, strict=True)))

@@ -16,7 +16,7 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Unpack
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ from scorefield.core.empirical.statistics import ComponentStatistics, EmpiricalM
 from scorefield.core.errors import InputError
 from scorefield.core.noise import NoiseSource
 from scorefield.core.solvers.grids import Grid
-from scorefield.core.solvers.solver import Carry, LinearSolver, Plan, Solver
+from scorefield.core.solvers.solver import Carry, Ends, LinearSolver, Plan, Solver
 from scorefield.core.solvers.steps import Steps
 from scorefield.core.solvers.table import Still
 from scorefield.core.state import State
@@ -56,11 +56,8 @@ class DPMSolverV3(Solver):
             `none` does not.
         pseudo: take each derivative from the fewest values that give it, in place of all: steadier with very few steps.
         lower_final: lower the order towards the end.
-        grid: as of `LinearSolver`, like all that follows.
-        end: time at which the run ends.
-        final: whether to return the data prediction there.
-        reference: component whose path spaces the grid.
-        start: time at which the run begins.
+        grid: the time grid.
+        ends: as of `LinearSolver`.
     """
 
     stochastic = False
@@ -74,14 +71,11 @@ class DPMSolverV3(Solver):
         pseudo: bool = False,
         lower_final: bool = True,
         grid: str | Grid = "logsnr",
-        end: float | None = None,
-        final: Literal["none", "denoise"] = "none",
-        reference: str | None = None,
-        start: float | None = None,
+        **ends: Unpack[Ends],
     ) -> None:
         if order < 1 or corrector not in ("none", "same", "higher"):
             raise InputError(f"order {order}, corrector {corrector!r}", mend="need order >= 1; none, same or higher")
-        self._frame = LinearSolver(Still("noise", order), steps, grid, end, final, None, reference, start)
+        self._frame = LinearSolver(Still("noise", order), steps, grid, **ends)
         self.steps, self.order, self.corrector = steps, order, corrector
         self.pseudo, self.lower_final = pseudo, lower_final
         self.measures = statistics == MEASURED

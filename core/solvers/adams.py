@@ -21,17 +21,14 @@ from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from scorefield.core.errors import InputError
 from scorefield.core.paths import GaussianPath
 from scorefield.core.predictions import Kind
-from scorefield.core.solvers.steps import Steps
+from scorefield.core.solvers.steps import NODES, WEIGHTS, Steps, lagrange
 from scorefield.core.solvers.table import Combination, Layout, Move, Rule
 
 __all__ = ["DEIS", "HeavyBall"]
-
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(64)
 
 
 class DEIS(Rule):
@@ -57,29 +54,17 @@ class DEIS(Rule):
         for i in range(len(s)):
             order = min(self.order, i + 1)
             low, high = s.ratio(i), s.ratio(i + 1)
-            at = low + (high - low) * 0.5 * (_NODES + 1)
+            at = low + (high - low) * NODES
             newest = range(i, i - order, -1)
             if self.variable == "t":
-                past, at = [float(layout.boundaries[k]) for k in newest], np.asarray(_times_of(path, at))
+                past = [float(layout.boundaries[k]) for k in newest]
+                at = np.asarray(path.time_of(-torch.from_numpy(at).log()))
             else:
                 past = [s.ratio(k) for k in newest]
-            weights = 0.5 * (high - low) * _lagrange(past, at) @ _WEIGHTS
+            weights = (high - low) * lagrange(past, at) @ WEIGHTS
             values = (s.alpha[i + 1] * weights).tolist()
             moves.append(Move(Combination(x=s.alpha[i + 1] / s.alpha[i], values=tuple(values))))
         return moves
-
-
-def _times_of(path: GaussianPath, ratios: np.ndarray) -> Tensor:
-    return path.time_of(-torch.from_numpy(ratios).log())
-
-
-def _lagrange(nodes: list[float], at: np.ndarray) -> np.ndarray:
-    """Lagrange polynomials of the nodes at points, `[nodes, points]`."""
-    rows = [
-        math.prod(((at - other) / (own - other) for k, other in enumerate(nodes) if k != j), start=np.ones_like(at))
-        for j, own in enumerate(nodes)
-    ]
-    return np.stack(rows)
 
 
 _GAMMA = (1, 1 / 2, 5 / 12, 3 / 8, 251 / 720)

@@ -4,8 +4,8 @@ With rho = sigma / alpha, a step from t to t' draws w = eta rho' sqrt(1 - rho'^2
 step to sqrt(rho'^2 - w^2), everything for x / alpha. One evaluation a step makes DDIM(eta), DDPM for eta = 1; two make
 the ancestral samplers of k-diffusion.
 
-Sources: Ho et al. 2020 (arXiv 2006.11239); Song et al. 2021 (arXiv 2010.02502, equation 12); Song et al. 2021 (arXiv
-2011.13456, appendix F, for VE); k-diffusion (dpm_2_ancestral, dpmpp_2s_ancestral, dpmpp_sde).
+Sources: Ho et al. 2020 (arXiv 2006.11239); Song et al. 2021 (arXiv 2010.02502, equation 12); k-diffusion
+(dpm_2_ancestral, dpmpp_2s_ancestral, dpmpp_sde).
 """
 
 from __future__ import annotations
@@ -18,11 +18,10 @@ import torch
 from scorefield.core.errors import InputError
 from scorefield.core.paths import GaussianPath
 from scorefield.core.predictions import Kind
-from scorefield.core.solvers.onestep import published_chain, published_layout
 from scorefield.core.solvers.steps import Form, Steps
 from scorefield.core.solvers.table import KEEP, Combination, Layout, Move, Rule, Span
 
-__all__ = ["Ancestral", "AncestralSinglestep", "PublishedAncestral"]
+__all__ = ["Ancestral", "AncestralSinglestep"]
 
 
 class Ancestral(Rule):
@@ -52,36 +51,6 @@ class Ancestral(Rule):
             point = Combination(x=kept, values=(s.alpha[i + 1] - kept * s.alpha[i],))
             moves.append(Move(point, noise=float(forward[i]) if self.variance == "upper" else new))
         return moves
-
-
-class PublishedAncestral(Rule):
-    """Ancestral sampling of the score-SDE code: N times from 1 to the end, steps from the path's table of N entries.
-
-    The noise has the forward step's variance where the signal decays, the posterior's where it does not (VE).
-
-    Args:
-        num_scales: N of the table; the number of steps by default.
-    """
-
-    kind: Kind = "score"
-    stochastic = True
-
-    def __init__(self, num_scales: int | None = None) -> None:
-        self.num_scales = num_scales
-
-    def layout(self, span: Span) -> Layout:
-        """See `Rule.layout`."""
-        return published_layout(span)
-
-    def moves(self, path: GaussianPath, layout: Layout) -> list[Move]:
-        """See `Rule.moves`."""
-        times = layout.boundaries[:-1]
-        scales = self.num_scales or len(times)
-        decay, scale = published_chain(path, times, scales)
-        entries = path.variance((times * (scales - 1)).floor() / (scales - 1))
-        share = torch.where(decay == 0, (1 - scale**2 / entries).clamp(min=0), 1.0)
-        rows = zip((1 / (1 + decay)).tolist(), (scale**2).tolist(), (scale * share.sqrt()).tolist(), strict=True)
-        return [Move(Combination(x=grow, values=(grow * gain,)), noise=noise) for grow, gain, noise in rows]
 
 
 class AncestralSinglestep(Rule):

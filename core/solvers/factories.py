@@ -9,79 +9,89 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-from scorefield.core.adaptive.dpm import DPMSolverAdaptive, Final
-from scorefield.core.adaptive.ode import TorchDiffEq
 from scorefield.core.arguments import parameters
-from scorefield.core.empirical.v3 import DPMSolverV3
 from scorefield.core.errors import InputError
 from scorefield.core.names import unknown
-from scorefield.core.solvers.adams import DEIS, HeavyBall
-from scorefield.core.solvers.ancestral import Ancestral, AncestralSinglestep, PublishedAncestral
-from scorefield.core.solvers.annealed import AnnealedLangevin
-from scorefield.core.solvers.exponential import DPMSolverMultistep, Exponential, UniPC
+from scorefield.core.solvers.ancestral import Ancestral
+from scorefield.core.solvers.exponential import Exponential
 from scorefield.core.solvers.langevin import Langevin, Sizes
-from scorefield.core.solvers.onestep import EulerMaruyama, ReverseDiffusion
-from scorefield.core.solvers.rungekutta import RungeKutta
-from scorefield.core.solvers.solver import LinearSolver, Solver
+from scorefield.core.solvers.onestep import EulerMaruyama, PublishedAncestral, ReverseDiffusion
+from scorefield.core.solvers.solver import Ends, LinearSolver, Solver
 from scorefield.core.solvers.splitting import SymmetricSplitting
-from scorefield.core.solvers.stages import DPMSolverSinglestep
-from scorefield.core.solvers.table import Rule
-from scorefield.core.solvers.warmstart import WarmStart
+from scorefield.core.solvers.table import Rule, Still
+
+__all__ = ["Parts", "corrected", "framed", "langevin", "linear", "pc", "s4"]
 
 Norms = Literal["sample", "batch"]
+Parts = tuple[Rule, Langevin | None]
+
+_ENDS = [p for p in parameters(LinearSolver) if p.name in Ends.__annotations__]
+_GRID = inspect.Parameter("grid", inspect.Parameter.KEYWORD_ONLY, annotation=str | None)
 
 
 def linear(
-    rule: Callable[..., Rule], default_grid: str = "logsnr", defaults: Mapping[str, Any] | None = None, **fixed: Any
+    rule: Callable[..., Rule],
+    grid: str = "logsnr",
+    fixed: Mapping[str, Any] | None = None,
+    defaults: Mapping[str, Any] | None = None,
 ) -> Callable[..., Solver]:
-    """A factory whose arguments are the rule's and the linear solver's.
+    """A factory whose arguments are the linear solver's, then the rule's.
 
     Args:
         rule: what makes the rule.
-        default_grid: the time grid, where the user names none.
-        defaults: other defaults of the rule's arguments than its own.
+        grid: the time grid, where the user names none.
         fixed: arguments of the rule that users don't choose.
+        defaults: other defaults of its arguments than its own.
     """
-    own = {p.name: p for p in parameters(rule) if p.name not in fixed}
-    defaults = defaults or {}
+    settings = {**(fixed or {}), **(defaults or {})}
+    own = [p.replace(default=settings.get(p.name, p.default)) for p in parameters(rule) if p.name not in (fixed or {})]
 
-    def make(
-        steps: int,
-        grid: str | None = None,
-        end: float | None = None,
-        final: Final = "none",
-        reference: str | None = None,
-        start: float | None = None,
-        **arguments: Any,
-    ) -> Solver:
-        grid = _grid(grid, bool(arguments.get("published", False)), default_grid)
-        made = rule(**{**fixed, **defaults, **arguments})
-        return LinearSolver(made, steps, grid, end, final, None, reference, start)
+    def parts(steps: int, **arguments: Any) -> Parts:
+        return rule(**{**settings, **arguments}), None
 
-    shown = [p.replace(default=defaults.get(p.name, p.default)) for p in own.values()]
-    common = [p for p in parameters(make) if p.kind is not inspect.Parameter.VAR_KEYWORD]
-    if "published" not in own:
-        common = [p.replace(default=default_grid) if p.name == "grid" else p for p in common]
-    make.__signature__ = inspect.Signature([*common, *shown])  # type: ignore[attr-defined]
-    return make
+    make, shared = _on_a_grid(parts, own, grid)
+    return _taking(make, [*shared, *own])
 
 
-def _grid(name: str | None, published: bool, default: str = "logsnr") -> str:
-    """The grid asked for; the published form of a solver has its own."""
-    if published and name is not None:
-        raise InputError(f"grid {name!r} with a published sampler", mend="it has its own grid: leave one of them out")
-    return name or default
+def corrected(parts: Callable[..., Parts]) -> Callable[..., Solver]:
+    """A factory whose arguments are those of `parts`, then the linear solver's; it ends in a denoising evaluation."""
+    own = [p for p in parameters(parts) if p.name != "steps"]
+    make, shared = _on_a_grid(parts, own, "logsnr", final="denoise")
+    return _taking(make, [*own, *shared])
 
 
-def warm(rule: type[DPMSolverMultistep] | type[Exponential]) -> Callable[..., Rule]:
-    """The rule with one more argument: whether its first steps are of full order."""
+def framed(solver: Callable[..., Solver]) -> Callable[..., Solver]:
+    """A factory whose arguments are a solver's own, then those of the linear solver's that it passes on."""
+    own = [p for p in parameters(solver) if p.kind is not inspect.Parameter.VAR_KEYWORD and p.name != "steps"]
 
-    def make(warm_start: bool = False, **arguments: Any) -> Rule:
-        made = rule(**arguments)
-        return WarmStart(made) if warm_start else made
+    def make(steps: int, **arguments: Any) -> Solver:
+        return solver(steps, **arguments)
 
-    extra = [p for p in parameters(make) if p.kind is not inspect.Parameter.VAR_KEYWORD]
-    make.__signature__ = inspect.Signature([*parameters(rule), *extra])  # type: ignore[attr-defined]
+    return _taking(make, [*own, *_ENDS])
+
+
+def _on_a_grid(
+    parts: Callable[..., Parts], own: list[inspect.Parameter], grid: str, **defaults: Any
+) -> tuple[Callable[..., Solver], list[inspect.Parameter]]:
+    """What makes a linear solver of `parts`, and the arguments that it takes beside theirs."""
+    published = any(p.name == "published" for p in own)
+    defaults["grid"] = None if published else grid
+    shared = [p.replace(default=defaults.get(p.name, p.default)) for p in (_GRID, *_ENDS)]
+
+    def make(steps: int, **arguments: Any) -> Solver:
+        frame = {p.name: arguments.pop(p.name, p.default) for p in shared}
+        if arguments.get("published") and frame["grid"] is not None:
+            what = f"grid {frame['grid']!r} with a published sampler"
+            raise InputError(what, mend="it has its own grid: leave one of them out")
+        frame["grid"] = frame["grid"] or grid
+        rule, corrector = parts(steps, **arguments)
+        return LinearSolver(rule, steps, corrector=corrector, **frame)
+
+    return make, shared
+
+
+def _taking(make: Callable[..., Solver], arguments: list[inspect.Parameter]) -> Callable[..., Solver]:
+    make.__signature__ = inspect.Signature(arguments)  # type: ignore[attr-defined]
     return make
 
 
@@ -95,12 +105,7 @@ def pc(
     sizes: Sizes = "adapted",
     num_scales: int | None = None,
     published: bool = False,
-    grid: str | None = None,
-    end: float | None = None,
-    final: Final = "denoise",
-    reference: str | None = None,
-    start: float | None = None,
-) -> Solver:
+) -> Parts:
     """Predictor-corrector sampling; `published` as in the score-SDE code."""
     scales = num_scales or (steps if published else 1000)
     rules: dict[str, Callable[[], Rule]] = {
@@ -113,8 +118,7 @@ def pc(
         raise unknown("predictor", predictor, rules)
     if published and predictor == "sde":
         raise InputError(f"predictor {predictor!r} has no published grid", mend="leave published out")
-    corrector = Langevin(snr, scale, corrector_steps, norms, max(scales, 1), sizes)
-    return LinearSolver(rules[predictor](), steps, _grid(grid, published), end, final, corrector, reference, start)
+    return rules[predictor](), Langevin(snr, scale, corrector_steps, norms, max(scales, 1), sizes)
 
 
 def langevin(
@@ -125,15 +129,9 @@ def langevin(
     norms: Norms = "sample",
     sizes: Sizes = "annealed",
     num_scales: int = 1000,
-    grid: str = "logsnr",
-    end: float | None = None,
-    final: Final = "denoise",
-    reference: str | None = None,
-    start: float | None = None,
-) -> Solver:
-    """Annealed Langevin dynamics."""
-    corrector = Langevin(snr, scale, corrector_steps, norms, num_scales, sizes)
-    return AnnealedLangevin(steps, corrector, grid, end, final, reference, start)
+) -> Parts:
+    """Annealed Langevin dynamics (Song and Ermon 2019): nothing but corrector moves, at times that decrease."""
+    return Still(), Langevin(snr, scale, corrector_steps, norms, num_scales, sizes)
 
 
 def s4(
@@ -147,31 +145,3 @@ def s4(
 ) -> Solver:
     """Symmetric splitting of GDSS."""
     return SymmetricSplitting(steps, Langevin(snr, scale, 1, norms, max(num_scales or steps, 1)), end, start)
-
-
-_multistep, _exponential = warm(DPMSolverMultistep), warm(Exponential)
-_no_churn: dict[str, Any] = {"s_churn": 0.0, "s_tmin": 0.0, "s_tmax": None, "s_noise": 1.0}
-
-ddim = linear(Ancestral, defaults={"eta": 0.0}, variance="posterior")
-ddpm = linear(Ancestral)
-deis = linear(DEIS, "quadratic")
-deis_rk = linear(RungeKutta, "quadratic", {"order": 3}, **_no_churn)
-dpm_2_ancestral = linear(AncestralSinglestep, kind="noise", inner=False)
-dpm_2s = linear(DPMSolverSinglestep, order=2)
-dpm_3s = linear(DPMSolverSinglestep, order=3)
-dpm_adaptive = DPMSolverAdaptive
-dpm_v3 = DPMSolverV3
-dpmpp_2m = linear(_multistep, order=2, eta=0.0)
-dpmpp_2m_sde = linear(DPMSolverMultistep, defaults={"eta": 1.0}, order=2)
-dpmpp_2s_ancestral = linear(AncestralSinglestep, kind="data", inner=False)
-dpmpp_3m = linear(_multistep, order=3, eta=0.0)
-dpmpp_3m_sde = linear(DPMSolverMultistep, defaults={"eta": 1.0, "variant": "taylor"}, order=3)
-dpmpp_sde = linear(AncestralSinglestep, kind="data", inner=True)
-euler_maruyama = linear(EulerMaruyama)
-exponential = linear(_exponential)
-ghvb = linear(HeavyBall, "uniform")
-heun = linear(RungeKutta, order=2)
-ipndm = linear(HeavyBall, "uniform", order=4, beta=1.0, averaged="predictions")
-reverse_diffusion = linear(ReverseDiffusion)
-unipc = linear(UniPC)
-rk45 = TorchDiffEq

@@ -17,7 +17,7 @@ from scorefield.core.errors import InputError
 from scorefield.core.names import unknown
 from scorefield.core.paths import GaussianPath
 
-__all__ = ["GRIDS", "Explicit", "Grid", "Karras", "LogSNR", "Power", "Shift", "check_times", "grid_named"]
+__all__ = ["GRIDS", "Even", "Explicit", "Grid", "Karras", "LogSNR", "Power", "Shift", "check_times", "grid_named"]
 
 
 class Grid(ABC):
@@ -32,88 +32,93 @@ class Grid(ABC):
         return self.between(path, start, end, num)
 
 
-class Power(Grid):
-    """Equal steps of t^(1/p): p = 1 uniform, p = 2 quadratic, p < 1 with more steps near the noise.
+class Even(Grid):
+    """Equal steps of a function u of time.
 
     Args:
-        power: p.
+        number: what the user may set of u.
+
+    Raises:
+        InputError: it is not positive.
     """
 
-    def __init__(self, power: float = 1.0) -> None:
-        if not power > 0:
-            raise InputError(f"power {power:g} of a grid", mend="give a positive number")
-        self.power = power
+    def __init__(self, number: float = 1.0) -> None:
+        if not number > 0:
+            raise InputError(f"{type(self).__name__.lower()} {number:g} of a grid", mend="give a positive number")
+        self.number = number
+
+    @abstractmethod
+    def coordinate(self, path: GaussianPath, t: Tensor) -> Tensor:
+        """u at times t."""
+
+    @abstractmethod
+    def time(self, path: GaussianPath, u: Tensor) -> Tensor:
+        """t where u is as given."""
 
     def between(self, path: GaussianPath, start: float, end: float, num: int) -> Tensor:
-        """See `Grid.between`."""
-        root = 1 / self.power
-        times = torch.linspace(start**root, end**root, num + 1, dtype=torch.float64) ** self.power
+        """See `Grid.between`.
+
+        Raises:
+            InputError: u is infinite at an end.
+        """
+        low, high = self.coordinate(path, torch.tensor([start, end], dtype=torch.float64)).tolist()
+        for u, what, mend in (
+            (low, f"signal at t = {start:g}, so no grid is even in log_snr from there", "uniform, or start=0.99"),
+            (high, f"noise at t = {end:g}, so no grid is even in log_snr to there", "uniform or karras, or end=0.001"),
+        ):
+            if not math.isfinite(u):
+                raise InputError(f"{type(path).__name__} has no {what}", mend=f"give grid={mend}")
+        times = self.time(path, torch.linspace(low, high, num + 1, dtype=torch.float64))
         times[0], times[-1] = start, end
         return times
 
 
-class LogSNR(Grid):
-    """Equal steps of the log signal-to-noise ratio (of log sigma, where alpha is 1)."""
+class Power(Even):
+    """u = t^(1/p): p = 1 uniform, p = 2 quadratic, p < 1 with more steps near the noise."""
 
-    def between(self, path: GaussianPath, start: float, end: float, num: int) -> Tensor:
-        """See `Grid.between`."""
-        low, high = _log_snrs(path, start, end)
-        if math.isinf(high):
-            what = f"{type(path).__name__} has no noise at t = {end:g}, so no grid is even in log_snr to there"
-            raise InputError(what, mend="give grid=uniform or karras, or end=0.001")
-        times = path.time_of(torch.linspace(low, high, num + 1, dtype=torch.float64))
-        times[0], times[-1] = start, end
-        return times
+    def coordinate(self, path: GaussianPath, t: Tensor) -> Tensor:
+        """See `Even.coordinate`."""
+        return t ** (1 / self.number)
+
+    def time(self, path: GaussianPath, u: Tensor) -> Tensor:
+        """See `Even.time`."""
+        return u**self.number
 
 
-def _log_snrs(path: GaussianPath, start: float, end: float) -> tuple[float, float]:
-    """log_snr at both ends, for grids that are even in a function of it."""
-    low, high = path.log_snr(torch.tensor([start, end], dtype=torch.float64)).tolist()
-    if math.isinf(low):
-        what = f"{type(path).__name__} has no signal at t = {start:g}, so no grid is even in log_snr from there"
-        raise InputError(what, mend="give grid=uniform, or start=0.99")
-    return low, high
+class LogSNR(Even):
+    """u = log_snr, the log signal-to-noise ratio (log sigma, where alpha is 1)."""
+
+    def coordinate(self, path: GaussianPath, t: Tensor) -> Tensor:
+        """See `Even.coordinate`."""
+        return path.log_snr(t)
+
+    def time(self, path: GaussianPath, u: Tensor) -> Tensor:
+        """See `Even.time`."""
+        return path.time_of(u)
 
 
-class Karras(Grid):
-    """Equal steps of (sigma / alpha)^(1 / rho).
+class Karras(Even):
+    """u = (sigma / alpha)^(1 / rho); rho = 7 in the paper, larger ones put more steps near the data."""
 
-    Args:
-        rho: 7 in the paper; larger puts more steps near the data.
-    """
+    def coordinate(self, path: GaussianPath, t: Tensor) -> Tensor:
+        """See `Even.coordinate`."""
+        return (-path.log_snr(t) / self.number).exp()
 
-    def __init__(self, rho: float = 7.0) -> None:
-        if not rho > 0:
-            raise InputError(f"rho {rho:g} of a grid", mend="give a positive number")
-        self.rho = rho
-
-    def between(self, path: GaussianPath, start: float, end: float, num: int) -> Tensor:
-        """See `Grid.between`."""
-        low, high = (math.exp(-value / self.rho) for value in _log_snrs(path, start, end))
-        times = path.time_of(-self.rho * torch.linspace(low, high, num + 1, dtype=torch.float64).log())
-        times[0], times[-1] = start, end
-        return times
+    def time(self, path: GaussianPath, u: Tensor) -> Tensor:
+        """See `Even.time`."""
+        return path.time_of(-self.number * u.log())
 
 
-class Shift(Grid):
-    """Equal steps of u, t = K u / (1 + (K - 1) u): more steps near the noise where K > 1, as flow models like it.
+class Shift(Even):
+    """t = K u / (1 + (K - 1) u): more steps near the noise where K > 1, as flow models like it."""
 
-    Args:
-        shift: K.
-    """
+    def coordinate(self, path: GaussianPath, t: Tensor) -> Tensor:
+        """See `Even.coordinate`."""
+        return t / (self.number - (self.number - 1) * t)
 
-    def __init__(self, shift: float = 3.0) -> None:
-        if not shift > 0:
-            raise InputError(f"shift {shift:g} of a grid", mend="give a positive number")
-        self.shift = shift
-
-    def between(self, path: GaussianPath, start: float, end: float, num: int) -> Tensor:
-        """See `Grid.between`."""
-        low, high = (t / (self.shift - (self.shift - 1) * t) for t in (start, end))
-        u = torch.linspace(low, high, num + 1, dtype=torch.float64)
-        times = self.shift * u / (1 + (self.shift - 1) * u)
-        times[0], times[-1] = start, end
-        return times
+    def time(self, path: GaussianPath, u: Tensor) -> Tensor:
+        """See `Even.time`."""
+        return self.number * u / (1 + (self.number - 1) * u)
 
 
 class Explicit(Grid):
@@ -147,10 +152,8 @@ GRIDS: dict[str, Grid] = {
     "uniform": Power(1.0),
     "quadratic": Power(2.0),
     "logsnr": LogSNR(),
-    "karras": Karras(),
+    "karras": Karras(7.0),
 }
-
-
 _WITH_NUMBER: dict[str, Callable[[float], Grid]] = {"power": Power, "karras": Karras, "shift": Shift}
 
 

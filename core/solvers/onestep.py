@@ -1,11 +1,12 @@
-"""The predictors of score-based models: Euler-Maruyama and reverse diffusion.
+"""The predictors of score-based models: Euler-Maruyama, reverse diffusion and ancestral sampling.
 
-Source: Song et al. 2021 (arXiv 2011.13456, algorithms 1-5 and appendix E).
+The first two reverse steps x -> x / (1 - d) + g eps of the forward SDE: x' = (1 - d) x + g^2 score + g z, or, on the
+probability-flow ODE, x' = (1 - d) x + g^2 / 2 score.
+
+Source: Song et al. 2021 (arXiv 2011.13456, algorithms 1-5, appendices E and F); their published code.
 """
 
 from __future__ import annotations
-
-import math
 
 import torch
 from torch import Tensor
@@ -15,10 +16,18 @@ from scorefield.core.paths import VE, VP, GaussianPath, SubVP
 from scorefield.core.predictions import Kind
 from scorefield.core.solvers.table import Combination, Layout, Move, Rule, Span
 
-__all__ = ["EulerMaruyama", "ReverseDiffusion", "published_chain", "published_layout"]
+__all__ = ["EulerMaruyama", "PublishedAncestral", "ReverseDiffusion"]
 
 
-def published_layout(span: Span) -> Layout:
+def _reversed(decay: Tensor, scale: Tensor, ode: bool) -> list[Move]:
+    """The moves for d and g, `[steps]`."""
+    rows = zip((1 - decay).tolist(), scale.tolist(), strict=True)
+    if ode:
+        return [Move(Combination(keep, values=(0.5 * g**2,))) for keep, g in rows]
+    return [Move(Combination(keep, values=(g**2,)), noise=g) for keep, g in rows]
+
+
+def _published_layout(span: Span) -> Layout:
     """As published, the N evaluations themselves span the run; the last step, of 1 / N, goes past its end.
 
     Raises:
@@ -32,7 +41,7 @@ def published_layout(span: Span) -> Layout:
     return Layout(torch.cat([times, last]), tuple((t,) for t in times.tolist()))
 
 
-def published_chain(path: GaussianPath, times: Tensor, num_scales: int) -> tuple[Tensor, Tensor]:
+def _published_chain(path: GaussianPath, times: Tensor, num_scales: int) -> tuple[Tensor, Tensor]:
     """The published forward step at these times, x' = (1 + decay) x + scale eps: (decay, scale).
 
     Raises:
@@ -45,7 +54,7 @@ def published_chain(path: GaussianPath, times: Tensor, num_scales: int) -> tuple
 
 
 class EulerMaruyama(Rule):
-    """Euler-Maruyama on the reverse SDE, or Euler on the probability-flow ODE.
+    """Euler-Maruyama on the reverse SDE, or Euler on the probability-flow ODE: d = f dt, g^2 = diffusion^2 dt.
 
     Args:
         ode: leave the noise out and halve the score.
@@ -59,30 +68,21 @@ class EulerMaruyama(Rule):
 
     def layout(self, span: Span) -> Layout:
         """See `Rule.layout`."""
-        return published_layout(span) if self.published else super().layout(span)
+        return _published_layout(span) if self.published else super().layout(span)
 
     def moves(self, path: GaussianPath, layout: Layout) -> list[Move]:
         """See `Rule.moves`."""
-        t = layout.boundaries
-        drift, diffusion = path.drift(t).tolist(), path.diffusion(t).tolist()
-        steps = len(t) - 1
-        moves = []
-        for i in range(steps):
-            dt = 1 / steps if self.published else float(t[i] - t[i + 1])
-            gain = diffusion[i] ** 2 * dt
-            point = Combination(x=1 - drift[i] * dt, values=(0.5 * gain if self.ode else gain,))
-            moves.append(Move(point, noise=0.0 if self.ode else math.sqrt(gain)))
-        return moves
+        t = layout.boundaries[:-1]
+        dt = torch.full_like(t, 1 / len(t)) if self.published else -layout.boundaries.diff()
+        return _reversed(path.drift(t) * dt, path.diffusion(t) * dt.sqrt(), self.ode)
 
 
 class ReverseDiffusion(Rule):
-    """The reverse of the forward chain between the run's times: x' = x - (r - 1) x + G^2 score + G z.
-
-    The forward step from the next time to this one is x -> r x + G eps.
+    """The reverse of the forward chain between the run's times, x -> r x + g eps, with d = r - 1.
 
     Args:
         ode: leave the noise out and halve the score.
-        published: as in the reference code: N times from 1 to the end, and r, G from the path's table of N entries.
+        published: as in the reference code: N times from 1 to the end, and r, g from the path's table of N entries.
         num_scales: N of the table; the number of steps by default.
     """
 
@@ -95,18 +95,42 @@ class ReverseDiffusion(Rule):
 
     def layout(self, span: Span) -> Layout:
         """See `Rule.layout`."""
-        return published_layout(span) if self.published else super().layout(span)
+        return _published_layout(span) if self.published else super().layout(span)
 
     def moves(self, path: GaussianPath, layout: Layout) -> list[Move]:
         """See `Rule.moves`."""
         times = layout.boundaries[:-1]
         if self.published:
-            decay, scale = published_chain(path, times, self.num_scales or len(times))
-        else:
-            growth, scale = path.transition(times, layout.boundaries[1:])
-            decay = 1 / growth - 1
-        moves = []
-        for d, g in zip(decay.tolist(), scale.tolist(), strict=True):
-            gain = 0.5 * g**2 if self.ode else g**2
-            moves.append(Move(Combination(x=1 - d, values=(gain,)), noise=0.0 if self.ode else g))
-        return moves
+            return _reversed(*_published_chain(path, times, self.num_scales or len(times)), self.ode)
+        growth, scale = path.transition(times, layout.boundaries[1:])
+        return _reversed(1 / growth - 1, scale, self.ode)
+
+
+class PublishedAncestral(Rule):
+    """Ancestral sampling of the score-SDE code: N times from 1 to the end, steps from the path's table of N entries.
+
+    The noise has the forward step's variance where the signal decays, the posterior's where it does not (VE).
+
+    Args:
+        num_scales: N of the table; the number of steps by default.
+    """
+
+    kind: Kind = "score"
+    stochastic = True
+
+    def __init__(self, num_scales: int | None = None) -> None:
+        self.num_scales = num_scales
+
+    def layout(self, span: Span) -> Layout:
+        """See `Rule.layout`."""
+        return _published_layout(span)
+
+    def moves(self, path: GaussianPath, layout: Layout) -> list[Move]:
+        """See `Rule.moves`."""
+        times = layout.boundaries[:-1]
+        scales = self.num_scales or len(times)
+        decay, scale = _published_chain(path, times, scales)
+        entries = path.variance((times * (scales - 1)).floor() / (scales - 1))
+        share = torch.where(decay == 0, (1 - scale**2 / entries).clamp(min=0), 1.0)
+        rows = zip((1 / (1 + decay)).tolist(), (scale**2).tolist(), (scale * share.sqrt()).tolist(), strict=True)
+        return [Move(Combination(x=grow, values=(grow * gain,)), noise=noise) for grow, gain, noise in rows]

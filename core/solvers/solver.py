@@ -10,7 +10,7 @@ import math
 import warnings
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypedDict
 
 import torch
 
@@ -24,7 +24,18 @@ from scorefield.core.solvers.table import Move, Rule, Span, combine, denoising_m
 from scorefield.core.state import State
 from scorefield.core.system import System, Values
 
-__all__ = ["Carry", "LinearPlan", "LinearSolver", "Plan", "Solver"]
+__all__ = ["Carry", "Ends", "Final", "LinearPlan", "LinearSolver", "Plan", "Solver", "reference_path"]
+
+Final = Literal["none", "denoise"]
+
+
+class Ends(TypedDict, total=False):
+    """Where a run begins and ends: arguments that all solvers take as `LinearSolver` does."""
+
+    end: float | None
+    final: Final
+    reference: str | None
+    start: float | None
 
 
 @dataclass(frozen=True)
@@ -110,7 +121,7 @@ class LinearSolver(Solver):
         steps: int,
         grid: str | Grid = "logsnr",
         end: float | None = None,
-        final: Literal["none", "denoise"] = "none",
+        final: Final = "none",
         corrector: Langevin | None = None,
         reference: str | None = None,
         start: float | None = None,
@@ -152,7 +163,7 @@ class LinearSolver(Solver):
 
 
 class LinearPlan(Plan):
-    """Tables of a `LinearSolver`; one call of `step` is one evaluation of the rule with what precedes it."""
+    """Tables of a `LinearSolver`; a call of `step` makes corrections, then an evaluation for the rule if it has any."""
 
     def __init__(
         self,
@@ -166,17 +177,21 @@ class LinearPlan(Plan):
     ) -> None:
         self.times, self.ends, self.moves, self.length = times, ends, moves, len(times)
         self._kind, self._starts, self._corrector, self._kappas = rule.kind, starts, corrector, kappas
-        lists = list(moves.values())
-        self._depth = max(len(c.values) for row in lists for m in row for c in (m.point, m.anchor) if c is not None)
+        read = [[m.values_read for m in row] for row in moves.values()]
+        self._depth = max(max(row) for row in read)
+        self._reads = [any(column) for column in zip(*read, strict=True)]
 
     def step(self, index: int, carry: Carry, denoise: Denoiser, noise: NoiseSource) -> Carry:
         """See `Plan.step`."""
-        state = denoise.before(carry.state, index, noise) if denoise.guides.before else carry.state
+        state = carry.state
         if self._corrector is not None and self._kappas is not None and self._starts[index]:
             for _ in range(self._corrector.steps):
+                state = denoise.before(state, index, noise)
                 scores = denoise(state, index, "score")
                 state = self._corrector.move(denoise.system, state, scores, self._kappas[index], noise)
-                state = denoise.before(state, index, noise)
+        if not self._reads[index]:
+            return Carry(state)
+        state = denoise.before(state, index, noise)
         history = (denoise(state, index, self._kind), *carry.history)[: self._depth]
         return self._move(index, state, carry.anchor, history, denoise.system, noise)
 

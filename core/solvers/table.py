@@ -52,6 +52,11 @@ class Move:
     anchor: Combination | None = None
     noise: float = 0.0
 
+    @property
+    def values_read(self) -> int:
+        """How many predictions it looks at, the newest included; with none, there is no evaluation."""
+        return max(len(c.values) for c in (self.point, self.anchor) if c is not None)
+
 
 @dataclass(frozen=True)
 class Span:
@@ -114,7 +119,7 @@ class Rule(ABC):
 
 
 class Still(Rule):
-    """Moves nothing: lends grid, checks and last denoising evaluation to solvers that are no tables.
+    """Moves nothing: the rule of Langevin dynamics, and what lends grid and last evaluation to solvers without tables.
 
     Args:
         kind: prediction of the last evaluation.

@@ -9,14 +9,12 @@ import pytest
 import torch
 
 from scorefield.core.paths import VE, VP, GaussianPath, SubVP
-from scorefield.core.solvers.ancestral import PublishedAncestral
-from scorefield.core.solvers.annealed import AnnealedLangevin
 from scorefield.core.solvers.grids import Explicit
 from scorefield.core.solvers.langevin import Langevin
-from scorefield.core.solvers.onestep import EulerMaruyama, ReverseDiffusion
+from scorefield.core.solvers.onestep import EulerMaruyama, PublishedAncestral, ReverseDiffusion
 from scorefield.core.solvers.registry import make_solver
 from scorefield.core.solvers.solver import LinearSolver, Solver
-from scorefield.core.solvers.table import Rule
+from scorefield.core.solvers.table import Rule, Still
 from tests.core import stored
 
 PATHS: dict[str, tuple[GaussianPath, float]] = {"vp": (VP(), 1e-3), "subvp": (SubVP(), 1e-3), "ve": (VE(), 1e-5)}
@@ -35,7 +33,7 @@ def _solver(predictor: str, corrector: str, ode: bool, steps: int, end: float) -
         return LinearSolver(_rule(predictor, ode), steps, end=end, corrector=moves)
     assert moves is not None
     times = [*torch.linspace(1, end, steps, dtype=torch.float64).tolist(), 0.0]
-    return AnnealedLangevin(steps, moves, Explicit(times), end=0.0, final="none")
+    return LinearSolver(Still(), steps, Explicit(times), corrector=moves)
 
 
 @pytest.mark.parametrize("name", sorted(PATHS))
