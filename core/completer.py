@@ -16,13 +16,14 @@ import torch
 from scorefield.core.completion import ITEM, OBSERVED, Filled, Items, Observing
 from scorefield.core.diffusion import Diffusion, Report, join
 from scorefield.core.errors import InputError
-from scorefield.core.generation import CHUNK_SIZE
+from scorefield.core.generation import CHUNK_SIZE, chunk_sizes
 from scorefield.core.guidance.observations import GaussianObservation
 from scorefield.core.guidance.potentials import together
 from scorefield.core.guidance.registry import make_guide
 from scorefield.core.guide import Guide
 from scorefield.core.names import unknown
 from scorefield.core.noise import Seeded, stream_seed
+from scorefield.core.progress import SampleBar
 from scorefield.core.sampling import Sampled, sample
 from scorefield.core.shards import Shard
 from scorefield.core.state import State
@@ -152,6 +153,15 @@ class Completer:
             work.take(join(parts))
             done += 1
         return work.result(), calls / size
+
+    def completed(self, device: torch.device, progress: bool = False) -> Any:
+        """All chunks in this process, as the domain presents them; `progress` shows a bar on a terminal."""
+        parts = []
+        with SampleBar(progress) as bar:
+            bar.start(self.num)
+            for number, size in chunk_sizes(self.num, self.chunk_size).items():
+                parts.append(self.filled(number, size, device, bar.within(size))[0])
+        return self.items.present(Filled.concatenate(parts))
 
     def _sampled(self, frame: State, noise: Seeded, tell: Callable[[int, int], None] | None) -> Sampled:
         names = [name for name in self.diffusion.system.components if OBSERVED + name in frame.condition]

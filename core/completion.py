@@ -162,7 +162,13 @@ class Work(Protocol):
 
 
 class Items(Protocol):
-    """Observed items of one task."""
+    """Observed items of one task.
+
+    Attributes:
+        noun: what messages call several of them.
+    """
+
+    noun: str
 
     def __len__(self) -> int: ...
 

@@ -70,8 +70,8 @@ class Domain(Protocol):
     A domain may have more: `conditions`, names that `draw` takes as a condition; `check_tables(tables, sizes, file)`,
     which raises `InputError` where a run's tables are not what sampling needs; `versions(tables)`, those of libraries
     that samples depend on, by name; `compare` with its kin (`core.comparison.Comparing`); `import_formats` with
-    `import_model` (`core.importing.Importing`); `potentials()`, what guidance can be asked for, a mapping of names to
-    `core.guidance.naming.PotentialEntry`.
+    `import_model` (`core.importing.Importing`); `tasks` with `open_items` (`core.completion.Completing`);
+    `potentials()`, what guidance can be asked for, a mapping of names to `core.guidance.naming.PotentialEntry`.
     """
 
     name: str

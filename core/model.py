@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from scorefield.core.checkpoints import RECORD_FILE, Which, load_record, load_system
+from scorefield.core.completer import Completer, Observe
+from scorefield.core.completion import Task, TaskName, open_items
 from scorefield.core.diffusion import Diffusion, Precision, Settings, join
 from scorefield.core.domain import Samples
 from scorefield.core.domains import load_domain
@@ -182,6 +184,89 @@ class Model:
         generator = self.generator(*settings, teleport)
         parts = _chunks(generator, num, chunk_size, choose_device(device), decode, progress)
         return _joined(generator, parts) if decode else join([state for state, _ in parts])
+
+    def completer(
+        self,
+        task: Task,
+        num: int = 100,
+        solver: str | None = None,
+        steps: int | None = None,
+        *,
+        observe: Observe | None = None,
+        chunk_size: int = CHUNK_SIZE,
+        arguments: Mapping[str, Any] | None = None,
+        **settings: Any,
+    ) -> Completer:
+        """What completes partly known items chunk by chunk; see `forecast`, `impute` and `interpolate`.
+
+        Args:
+            task: which items, and what of them.
+            num: sample paths of each.
+            solver: the domain's default for this by default, and so are steps, way and error.
+            steps: its steps.
+            observe: how given values are used.
+            chunk_size: paths that share a random stream, about.
+            arguments: further arguments of the solver.
+            settings: as of `generator`.
+
+        Raises:
+            InputError: the domain has no such task, its file or options do not fit, or a setting is not possible.
+        """
+        items = open_items(self.domain, task, self.record)
+        best = items.observing()
+        known = best.solver_arguments if solver in (None, best.solver) else {}
+        steps, wanted = best.steps if steps is None else steps, {**known, **(arguments or {})}
+        diffusion = self.generator(solver or best.solver, steps, arguments=wanted, **settings)
+        return Completer(diffusion, items, num, observe, chunk_size)
+
+    def forecast(
+        self, data: Any, horizon: int | None = None, num: int = 100, *, holdout: bool = False, **settings: Any
+    ) -> Any:
+        """Paths of what comes after a history; with equal settings those of the command `forecast`.
+
+        Args:
+            data: a file, a data frame, or an array as the domain takes it (series: `[T, D]` or `[n, T, D]`).
+            horizon: steps; the domain's default by default.
+            num: sample paths.
+            holdout: whether the last steps of `data` are held back as the truth.
+            settings: `way`, `way_arguments`, `std`, `reading`, `device`, `progress`, and those of `completer`.
+
+        Returns:
+            The domain's results (series: a sequence with `.paths`, `.summary()`, `.quantiles()`, `.scores()`).
+
+        Raises:
+            InputError: as `completer` raises.
+        """
+        options = {"horizon": horizon, "holdout": holdout or None}
+        return self._completed("forecast", data, options, num, **settings)
+
+    def impute(self, data: Any, num: int = 100, *, given: str | None = None, **settings: Any) -> Any:
+        """Paths of what is missing (NaN), or of all but `given` steps of windows (`"0:8,16:24"`); see `forecast`."""
+        return self._completed("impute", data, {"given": given}, num, **settings)
+
+    def interpolate(self, data: Any, num: int = 100, *, given: str | None = None, **settings: Any) -> Any:
+        """Paths of whole steps between given ones; arguments as of `impute`."""
+        return self._completed("interpolate", data, {"given": given}, num, **settings)
+
+    def _completed(
+        self,
+        name: TaskName,
+        data: Any,
+        options: Mapping[str, Any],
+        num: int,
+        *,
+        way: str | None = None,
+        way_arguments: Mapping[str, Any] | None = None,
+        std: float | None = None,
+        reading: Mapping[str, Any] | None = None,
+        device: str | None = None,
+        progress: bool = False,
+        **settings: Any,
+    ) -> Any:
+        wanted = {option: value for option, value in options.items() if value is not None}
+        task = Task(name, data, wanted, dict(reading or {}))
+        completer = self.completer(task, num, observe=Observe(way, dict(way_arguments or {}), std), **settings)
+        return completer.completed(torch.device(choose_device(device)), progress)
 
     def _check_misplaced(self, solver_arguments: Mapping[str, Any]) -> None:
         for name, value in solver_arguments.items():

@@ -106,7 +106,7 @@ def _draw(axis: Axes, panel: Fan) -> None:
 
 def _joined(panel: Fan, level: float) -> npt.NDArray[np.float64]:
     """A quantile of the paths, tied to the given values on either side of each gap."""
-    sampled = ~np.isnan(panel.paths).all(0)
+    sampled: npt.NDArray[np.bool_] = np.asarray(~np.isnan(panel.paths).all(0))
     line = np.full(len(panel.steps), np.nan)
     line[sampled] = np.quantile(panel.paths[:, sampled], level, axis=0)
     beside = ~sampled & (np.append(sampled[1:], False) | np.append(False, sampled[:-1]))

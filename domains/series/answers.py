@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from scorefield.core.completion import Outputs, Task
 from scorefield.core.errors import InputError
 from scorefield.core.files import check_writable
-from scorefield.domains.series.writing import write_archive, write_table
 from scorefield.domains.series.tables import SUFFIXES, suffix
 from scorefield.domains.series.timestamps import later
+from scorefield.domains.series.writing import write_archive, write_table
 
 if TYPE_CHECKING:
     from scorefield.domains.series.observed import Observed
@@ -271,7 +271,8 @@ def _long(answer: Answer, columns: Sequence[str], table: Observed, paths: bool) 
     if table.times is not None and table.times[0] != "step":
         name, times = table.times
         own = times[table.bounds[answer.number] : table.bounds[answer.number + 1]]
-        values[name] = np.array(later(own, len(answer.x)), dtype=object)[rows]
+        stamps = later(own.tolist(), len(answer.x))
+        values[name] = [stamps[row] for row in rows]
     values["column"] = np.array(columns, dtype=object)[features]
     values["mean"] = answer.sampled.mean(0)
     for level, quantile in zip(LEVELS, np.quantile(answer.sampled, LEVELS, axis=0), strict=True):

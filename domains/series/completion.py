@@ -59,6 +59,8 @@ class Job:
 class SeriesItems:
     """Series of a file and what is missing of them; see `core.completion.Items`."""
 
+    noun = "series"
+
     def __init__(self, task: Task, table: Observed, jobs: Sequence[Job], domain: Domain, record: ModelRecord) -> None:
         self.task, self.table, self.jobs = task, table, list(jobs)
         self._domain, self._record = domain, record
@@ -191,7 +193,7 @@ def _forecasts(table: Observed, horizon: int, length: int, holdout: bool) -> lis
     jobs, short = [], []
     for number in range(len(table)):
         x = table.series(number)
-        x = x[: len(x) - int(np.argmax(~np.isnan(x).all(1)[::-1]))] if not np.isnan(x).all() else x[:0]
+        x = x[: _end(x)]
         history = x[:-horizon] if holdout else x
         known = history[-(length - horizon) :]
         if not len(known) or np.isnan(known).all():
@@ -213,6 +215,12 @@ def _forecasts(table: Observed, horizon: int, length: int, holdout: bool) -> lis
     return jobs
 
 
+def _end(x: Array) -> int:
+    """The row after the last one that holds a value: other rows fill a shorter series up."""
+    there = np.flatnonzero(~np.isnan(x).all(1))
+    return int(there[-1]) + 1 if len(there) else 0
+
+
 def _gaps(table: Observed, name: str, given: str | None, length: int) -> list[Job]:
     """What is missing within each series: cells without a value, or steps of each window that are not given."""
     jobs = []
@@ -223,7 +231,7 @@ def _gaps(table: Observed, name: str, given: str | None, length: int) -> list[Jo
         if name == "interpolate":
             _check_whole_rows(truth, table, number)
         if steps is None:
-            x, plan, rows = truth, gap_plan(np.isnan(truth).any(1), length), slice(0, len(truth))
+            x, plan, rows = truth, gap_plan(np.asarray(np.isnan(truth).any(1)), length), slice(0, len(truth))
         else:
             plan = window_plan(len(truth), length)
             if not plan:
@@ -231,7 +239,9 @@ def _gaps(table: Observed, name: str, given: str | None, length: int) -> list[Jo
                 raise InputError(what, file=table.file, place=place, mend="--given counts the steps of whole windows")
             rows = slice(0, plan[-1].last)
             if rows.stop < len(truth):
-                _warn(f"{_where(table, number)}: the last {len(truth) - rows.stop} rows fill no window: left as they are")
+                _warn(
+                    f"{_where(table, number)}: the last {len(truth) - rows.stop} rows fill no window: left as they are"
+                )
             x = truth.copy()
             x[rows][~np.tile(steps, len(plan))] = np.nan
         if not plan:

@@ -14,11 +14,14 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from scorefield.core.checkpoints import ModelRecord
+    from scorefield.core.completion import Task, TaskName
     from scorefield.core.domain import Samples, Tables, Tour
     from scorefield.core.importing import ImportedModel
     from scorefield.core.runs import Run
     from scorefield.core.state import State
     from scorefield.core.statistics.table import Comparison
+    from scorefield.domains.series.completion import SeriesItems
     from scorefield.domains.series.statistics import SeriesPopulation
 
 __all__ = ["SeriesDomain"]
@@ -123,6 +126,16 @@ class SeriesDomain:
         x = Scaling.from_tables(tables).original(state["x"].detach().cpu().double().numpy())
         labels = names_of(state.condition["label"], tables) if "label" in state.condition else None
         return SeriesSamples(x, tuple(tables["columns"]), labels)
+
+    def tasks(self, record: ModelRecord) -> tuple[TaskName, ...]:
+        """All that `core.completion` knows."""
+        return ("forecast", "impute", "interpolate")
+
+    def open_items(self, task: Task, record: ModelRecord) -> SeriesItems:
+        """The series of a file, and what is missing of them."""
+        from scorefield.domains.series.completion import open_series
+
+        return open_series(task, record, self)
 
     def statistics_table(self) -> list[tuple[str, str]]:
         """Names and descriptions of what `compare` computes."""

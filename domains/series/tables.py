@@ -24,7 +24,10 @@ from numpy.typing import NDArray
 from scorefield.core.errors import InputError
 from scorefield.core.names import unknown
 
-__all__ = ["LABEL", "SAMPLE", "STEP", "SUFFIXES", "Layout", "SeriesTable", "read_table", "suffix"]
+__all__ = [
+    "LABEL", "SAMPLE", "STEP", "SUFFIXES", "Layout", "SeriesTable", "check_header", "place_of", "read_arrays",
+    "read_frame", "read_table", "suffix",
+]  # fmt: skip
 
 SAMPLE, STEP, LABEL = "sample", "step", "label"
 """Columns of tables that are no features."""
@@ -137,10 +140,10 @@ def _bounds(lengths: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _read_frame(path: Path, kind: str, layout: Layout) -> SeriesTable:
-    frame = _frame(path, kind, layout)
+    frame = read_frame(path, kind, layout)
     if not len(frame):
         raise InputError("holds no row", file=path)
-    _check_header(frame, path, kind, layout.header)
+    check_header(frame, path, kind, layout.header)
     long = {SAMPLE, STEP} <= set(frame.columns)
     group = layout.group or (SAMPLE if long else None)
     features = layout.columns or ()
@@ -160,7 +163,12 @@ def _read_frame(path: Path, kind: str, layout: Layout) -> SeriesTable:
     return _grouped(values, columns, frame, group, label, path, kind)
 
 
-def _frame(path: Path, kind: str, layout: Layout) -> pd.DataFrame:
+def read_frame(path: Path, kind: str, layout: Layout) -> pd.DataFrame:
+    """A table as it stands in its file; cells of text formats are text.
+
+    Raises:
+        InputError: it cannot be read.
+    """
     try:
         if kind == ".parquet":
             return pd.read_parquet(path)
@@ -184,7 +192,12 @@ def _frame(path: Path, kind: str, layout: Layout) -> pd.DataFrame:
     return frame
 
 
-def _check_header(frame: pd.DataFrame, path: Path, kind: str, header: bool) -> None:
+def check_header(frame: pd.DataFrame, path: Path, kind: str, header: bool) -> None:
+    """Refuse a table whose columns cannot be told apart; names become text.
+
+    Raises:
+        InputError: a missing header, or a name that comes twice or is empty.
+    """
     names = [str(name) for name in frame.columns]
     frame.columns = names
     if kind != ".parquet" and header and not any(np.isnan(_number(name)) for name in names):
@@ -196,8 +209,8 @@ def _check_header(frame: pd.DataFrame, path: Path, kind: str, header: bool) -> N
         raise InputError(what, file=path, place=f"column {twice[0]!r}")
 
 
-def _place(row: int, column: str, kind: str) -> str:
-    """Rows count from 1 below the header; the line of a text file is one more."""
+def place_of(row: int, column: str, kind: str) -> str:
+    """Where a cell stands: rows count from 1 below the header; the line of a text file is one more."""
     return f"row {row + 1}, column {column!r}" if kind == ".parquet" else f"row {row + 1} (line {row + 2}), {column!r}"
 
 
@@ -215,7 +228,7 @@ def _numbers(cells: pd.Series, name: str, path: Path, kind: str) -> NDArray[np.f
         what = "the cell is empty" if empty else f"{str(cell)!r} is not a finite number"
         every = len(wrong) == len(values)
         mend = f"leave the column out: --data.time={name}" if every else "fill or remove such rows"
-        raise InputError(what, file=path, place=_place(row, name, kind), mend=mend)
+        raise InputError(what, file=path, place=place_of(row, name, kind), mend=mend)
     return np.asarray(values, dtype=np.float64)
 
 
@@ -231,7 +244,7 @@ def _texts(cells: pd.Series, name: str, path: Path, kind: str) -> NDArray[Any]:
     texts = cells.astype(str).str.strip().to_numpy()
     missing = np.flatnonzero(cells.isna().to_numpy() | (texts == ""))
     if len(missing):
-        raise InputError("the cell is empty", file=path, place=_place(int(missing[0]), name, kind))
+        raise InputError("the cell is empty", file=path, place=place_of(int(missing[0]), name, kind))
     return np.asarray(texts)
 
 
@@ -255,7 +268,7 @@ def _grouped(
     """Rows sorted by the first appearance of their series; `step`, where there is one, must count up within."""
     codes, names = pd.factorize(frame[group])
     if (codes < 0).any():
-        place = _place(int(np.flatnonzero(codes < 0)[0]), group, kind)
+        place = place_of(int(np.flatnonzero(codes < 0)[0]), group, kind)
         raise InputError("the cell is empty", file=path, place=place)
     order = np.argsort(codes, kind="stable")
     if STEP in frame.columns and STEP not in columns:
@@ -264,7 +277,7 @@ def _grouped(
         again = np.flatnonzero((np.diff(steps[order]) == 0) & (np.diff(codes[order]) == 0))
         if len(again):
             row = int(order[again[0] + 1])
-            raise InputError("this step comes twice in its series", file=path, place=_place(row, STEP, kind))
+            raise InputError("this step comes twice in its series", file=path, place=place_of(row, STEP, kind))
     bounds = _bounds(np.bincount(codes, minlength=len(names)))
     labels = None
     if label is not None:
@@ -272,18 +285,27 @@ def _grouped(
         labels = tuple(texts[bounds[:-1]])
         mixed = np.flatnonzero(texts != np.repeat(labels, np.diff(bounds)))
         if len(mixed):
-            place = _place(int(order[mixed[0]]), label, kind)
+            place = place_of(int(order[mixed[0]]), label, kind)
             raise InputError("a series has two labels", file=path, place=place)
     return SeriesTable(values[order], columns, bounds, tuple(str(name) for name in names), labels)
 
 
-def _read_arrays(path: Path, layout: Layout) -> SeriesTable:
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """The arrays of an archive, by name.
+
+    Raises:
+        InputError: it is none.
+    """
     try:
         with np.load(path, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored}
+            return {name: stored[name] for name in stored}
     except (OSError, ValueError, EOFError, TypeError, KeyError, zipfile.BadZipFile) as error:
         what = f"is no archive of plain arrays ({type(error).__name__})"
         raise InputError(what, file=path) from error
+
+
+def _read_arrays(path: Path, layout: Layout) -> SeriesTable:
+    arrays = read_arrays(path)
     name = _chosen(arrays, layout.array, path)
     value = arrays[name]
     if value.ndim not in (2, 3) or value.dtype.kind not in "biuf" or not value.size:

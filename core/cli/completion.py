@@ -1,0 +1,157 @@
+"""What `forecast`, `impute` and `interpolate` have in common: they complete what a file holds of something."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scorefield.core.cli.command import Command
+from scorefield.core.cli.options import add_machine, add_sampler, check_counts, machine_of, pairs, without_collecting
+from scorefield.core.errors import InputError
+
+if TYPE_CHECKING:
+    from scorefield.core.completer import Completer
+    from scorefield.core.completion import Outputs, TaskName
+    from scorefield.core.generation import Generated
+
+__all__ = ["completing_command", "given_options"]
+
+_PICTURES = (".png", ".svg", ".html")
+_OPTIONS = ("horizon", "holdout", "given", "fill")
+
+
+def completing_command(
+    name: TaskName, help_line: str, examples: str, add_options: Callable[[ArgumentParser], None]
+) -> Command:
+    """A command that completes.
+
+    Args:
+        name: the task.
+        help_line: one line.
+        examples: shown below the options.
+        add_options: adds those that only this command has.
+    """
+    return Command(name, help_line, examples, partial(_add_arguments, add_options), partial(_run, name))
+
+
+def given_options(parser: ArgumentParser) -> None:
+    """What says which steps are given, and what stands for the others."""
+    parser.add_argument(
+        "--given", metavar="STEPS",
+        help="these steps of each window are given, the others are not, as in 0:5,20:24; what FILE holds of those is "
+        "taken as the truth to compare with",
+    )  # fmt: skip
+    parser.add_argument("--fill", choices=("median", "mean"), help="what stands for missing values (default median)")
+
+
+def _add_arguments(add_options: Callable[[ArgumentParser], None], parser: ArgumentParser) -> None:
+    parser.add_argument("run_name", metavar="RUN", help="a run folder, else the name of a packaged run")
+    parser.add_argument("--data", type=Path, required=True, metavar="FILE", help="what is known")
+    parser.add_argument("--num", type=int, default=100, metavar="PATHS", help="sample paths (default 100)")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="its suffix is the format")
+    add_options(parser)
+    parser.add_argument("--paths", action="store_true", help="write all paths into tables too (.npz has them always)")
+    parser.add_argument(
+        "--plot", nargs="?", const="", metavar="PICTURE",
+        help="draw given values, medians, intervals and truth: .png, .svg or .html, FILE.png by default",
+    )  # fmt: skip
+    parser.add_argument(
+        "--read", action="append", default=[], metavar="K=V",
+        help="how to read FILE, as group=ticker, time=date; by default as the run's own data; repeatable",
+    )  # fmt: skip
+    parser.add_argument("--overwrite", action="store_true", help="replace what other settings made")
+    group = parser.add_argument_group("observations (defaults are the domain's, see docs/completion.md)")
+    group.add_argument("--way", help="how given values act: moments, replacement, gradient, dps, particles, afdps")
+    group.add_argument("--way-arg", action="append", default=[], metavar="K=V", help="argument of the way; repeatable")
+    group.add_argument("--std", type=float, help="error of given values on the scale from -1 to 1")
+    add_sampler(parser, "defaults are the domain's")
+    add_machine(parser)
+
+
+def _run(name: TaskName, args: Namespace) -> int:
+    """Read, check everything, complete, write, and say what came out."""
+    check_counts(args)
+    from scorefield.core.runs import resolve_run
+
+    resolve_run(args.run_name)  # a misspelt name is found before anything heavy is imported
+    with without_collecting():
+        from scorefield.core.generation import generate
+
+        outputs = _outputs(args)
+        completer = _completer(name, args)
+    completer.items.check(outputs)
+    # What is there already lacks a picture that is asked for only now: the same bytes are made once more.
+    again = args.overwrite or (outputs.plot is not None and not outputs.plot.exists() and args.out.exists())
+    try:
+        made = generate(
+            completer, args.out, completer.num, completer.chunk_size, machine_of(args), again,
+            lambda filled, file: completer.items.write(filled, outputs),
+        )  # fmt: skip
+    except FloatingPointError as error:
+        mend = "try --way replacement, a larger --std, or more --steps"
+        raise InputError(str(error), file=args.run_name, mend=mend) from error
+    if made is not None:
+        print(_lines(outputs, made, completer.items.noun))
+    return 0
+
+
+def _outputs(args: Namespace) -> Outputs:
+    from scorefield.core.completion import Outputs
+
+    plot = None
+    if args.plot is not None:
+        plot = Path(args.plot) if args.plot else args.out.with_name(f"{args.out.name}.png")
+        if plot.suffix.lower() not in _PICTURES:
+            raise InputError("no format of pictures", file=plot, mend=f"end its name in {', '.join(_PICTURES)}")
+    return Outputs(args.out, plot, args.paths)
+
+
+def _completer(name: TaskName, args: Namespace) -> Completer:
+    from scorefield.core.completer import Observe
+    from scorefield.core.completion import Task
+    from scorefield.core.model import Model
+
+    options = {option: getattr(args, option) for option in _OPTIONS if getattr(args, option, None) is not None}
+    task = Task(name, args.data, {k: v for k, v in options.items() if v is not False}, pairs("--read", args.read))
+    arguments: dict[str, Any] = pairs("--solver-arg", args.solver_arg)
+    if args.grid is not None:
+        arguments["grid"] = args.grid
+    tile = {} if args.tile_size is None else {"tile_size": args.tile_size}
+    return Model(args.run_name).completer(
+        task,
+        args.num,
+        args.solver,
+        args.steps,
+        observe=Observe(args.way, pairs("--way-arg", args.way_arg), args.std),
+        chunk_size=args.chunk_size,
+        arguments=arguments,
+        seed=args.seed,
+        weights=args.weights,
+        precision=args.precision,
+        conditions=pairs("--condition", args.condition),
+        guide=args.guide,
+        **tile,
+    )
+
+
+def _lines(outputs: Outputs, made: Generated, noun: str) -> str:
+    summary, file = made.summary, outputs.file
+    if not made.new:
+        return f"{file}: already there, made with these settings"
+    calls, seconds = summary["evaluations"], summary["seconds"]
+    lines = [
+        f"{file}: {summary['num']} paths of {summary['filled']} values in {summary['items']} {noun}, {calls:g} network "
+        f"calls each, {seconds:.1f} s"
+    ]
+    lines += [f"picture in {outputs.plot}"] if outputs.plot is not None else []
+    if "scores" in summary:
+        scores = summary["scores"]
+        lines.append(
+            f"against {scores['n']} true values, in shares of each column's range: error of the median "
+            f"{scores['mae']:.4f} (without a model {scores['naive_mae']:.4f}), CRPS {scores['crps']:.4f}; "
+            f"{100 * scores['coverage_80']:.0f} % lie in the 80 % intervals"
+        )
+    return "\n".join(lines)
