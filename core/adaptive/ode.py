@@ -13,8 +13,8 @@ from scorefield.core.adaptive.solver import MOST_STEPS, AdaptiveSolver, predict_
 from scorefield.core.calculus import inner, total_dimension
 from scorefield.core.denoiser import Denoiser
 from scorefield.core.extras import optional
+from scorefield.core.grids import Grid
 from scorefield.core.names import unknown
-from scorefield.core.solvers.grids import Grid
 from scorefield.core.solvers.solver import Ends, LinearSolver
 from scorefield.core.solvers.table import Still
 from scorefield.core.state import State

@@ -25,8 +25,8 @@ from torch import Tensor
 from scorefield.core.denoiser import Denoiser
 from scorefield.core.empirical.statistics import ComponentStatistics, EmpiricalModelStatistics
 from scorefield.core.errors import InputError
+from scorefield.core.grids import Grid
 from scorefield.core.noise import NoiseSource
-from scorefield.core.solvers.grids import Grid
 from scorefield.core.solvers.solver import Carry, Ends, LinearSolver, Plan, Solver
 from scorefield.core.solvers.steps import Steps
 from scorefield.core.solvers.table import Still

@@ -11,13 +11,13 @@ from typing import Any, Literal
 
 from scorefield.core.arguments import parameters
 from scorefield.core.errors import InputError
+from scorefield.core.langevin.corrector import Langevin, Sizes
+from scorefield.core.langevin.splitting import SymmetricSplitting
 from scorefield.core.names import unknown
 from scorefield.core.solvers.ancestral import Ancestral
 from scorefield.core.solvers.exponential import Exponential
-from scorefield.core.solvers.langevin import Langevin, Sizes
 from scorefield.core.solvers.onestep import EulerMaruyama, PublishedAncestral, ReverseDiffusion
 from scorefield.core.solvers.solver import Ends, LinearSolver, Solver
-from scorefield.core.solvers.splitting import SymmetricSplitting
 from scorefield.core.solvers.table import Rule, Still
 
 __all__ = ["Parts", "corrected", "framed", "langevin", "linear", "pc", "s4"]

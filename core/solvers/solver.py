@@ -16,10 +16,10 @@ import torch
 
 from scorefield.core.denoiser import Denoiser
 from scorefield.core.errors import InputError, InputWarning
+from scorefield.core.grids import Explicit, Grid, grid_named
+from scorefield.core.langevin.corrector import Langevin
 from scorefield.core.noise import NoiseSource
 from scorefield.core.paths import GaussianPath
-from scorefield.core.solvers.grids import Explicit, Grid, grid_named
-from scorefield.core.solvers.langevin import Langevin
 from scorefield.core.solvers.table import Move, Rule, Span, combine, denoising_move
 from scorefield.core.state import State
 from scorefield.core.system import System, Values

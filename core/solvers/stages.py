@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from scorefield.core.errors import InputError
+from scorefield.core.grids import LogSNR
 from scorefield.core.names import unknown
 from scorefield.core.paths import GaussianPath
 from scorefield.core.predictions import Kind
-from scorefield.core.solvers.grids import LogSNR
 from scorefield.core.solvers.steps import Form, Steps
 from scorefield.core.solvers.table import KEEP, Combination, Layout, Move, Rule, Span
 

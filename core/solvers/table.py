@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 
 from scorefield.core.errors import InputError
+from scorefield.core.grids import Grid, check_times
 from scorefield.core.paths import GaussianPath
 from scorefield.core.predictions import Kind, conversion
-from scorefield.core.solvers.grids import Grid, check_times
 
 __all__ = ["KEEP", "Combination", "Layout", "Move", "Rule", "Span", "Still", "combine", "denoising_move"]
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from scorefield.core.grids import Explicit
 from scorefield.core.paths import EDM, VE
 from scorefield.core.solvers.adams import DEIS
 from scorefield.core.solvers.ancestral import Ancestral, AncestralSinglestep
 from scorefield.core.solvers.exponential import DPMSolverMultistep
-from scorefield.core.solvers.grids import Explicit
 from scorefield.core.solvers.rungekutta import RungeKutta
 from scorefield.core.solvers.solver import LinearSolver
 from scorefield.core.solvers.stages import DPMSolverSinglestep

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import torch
 
+from scorefield.core.langevin.corrector import Langevin
 from scorefield.core.noise import Seeded
 from scorefield.core.paths import VE, VP, GaussianPath, SubVP
 from scorefield.core.sampling import sample
-from scorefield.core.solvers.langevin import Langevin
 from scorefield.core.solvers.registry import make_solver
 from scorefield.core.solvers.solver import LinearPlan, LinearSolver
 from scorefield.core.state import State

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from scorefield.core.grids import Explicit
+from scorefield.core.langevin.corrector import Langevin
 from scorefield.core.paths import VE, VP, GaussianPath, SubVP
-from scorefield.core.solvers.grids import Explicit
-from scorefield.core.solvers.langevin import Langevin
 from scorefield.core.solvers.onestep import EulerMaruyama, PublishedAncestral, ReverseDiffusion
 from scorefield.core.solvers.registry import make_solver
 from scorefield.core.solvers.solver import LinearSolver, Solver

@@ -12,11 +12,11 @@ import torch
 from scorefield.core.empirical.statistics import ComponentStatistics, EmpiricalModelStatistics
 from scorefield.core.empirical.v3 import DPMSolverV3
 from scorefield.core.errors import InputError
+from scorefield.core.grids import Explicit
 from scorefield.core.noise import Replayed, Seeded
 from scorefield.core.paths import Linear
 from scorefield.core.sampling import sample
 from scorefield.core.solvers.exponential import Exponential
-from scorefield.core.solvers.grids import Explicit
 from scorefield.core.solvers.registry import make_solver
 from scorefield.core.solvers.solver import LinearSolver
 from scorefield.core.state import State

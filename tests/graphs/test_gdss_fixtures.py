@@ -11,14 +11,14 @@ import torch
 from safetensors.torch import load_file
 
 from scorefield.core.denoiser import Denoiser
+from scorefield.core.langevin.corrector import Langevin
+from scorefield.core.langevin.splitting import SplittingPlan
 from scorefield.core.noise import Replayed
 from scorefield.core.paths import VE, VP, GaussianPath, SubVP
 from scorefield.core.sampling import sample
-from scorefield.core.solvers.langevin import Langevin
 from scorefield.core.solvers.onestep import EulerMaruyama, ReverseDiffusion
 from scorefield.core.solvers.registry import make_solver
 from scorefield.core.solvers.solver import Carry, LinearPlan
-from scorefield.core.solvers.splitting import SplittingPlan
 from scorefield.core.solvers.table import Layout, Rule
 from scorefield.core.state import State
 from scorefield.core.system import System

@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from scorefield.core.denoiser import Denoiser
+from scorefield.core.grids import Explicit
 from scorefield.core.noise import Replayed
 from scorefield.core.objectives import DenoisingScoreMatching, Draws
 from scorefield.core.optimisation import make_optimiser, rate_factor
@@ -18,7 +19,6 @@ from scorefield.core.paths import DiscreteChain
 from scorefield.core.population import PopulationTerm, WindowCorrelations, brute_force_mmd
 from scorefield.core.sampling import sample
 from scorefield.core.solvers.ancestral import Ancestral
-from scorefield.core.solvers.grids import Explicit
 from scorefield.core.solvers.solver import Carry, LinearSolver
 from scorefield.core.solvers.table import Layout, Rule
 from scorefield.core.state import State

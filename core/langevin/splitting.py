@@ -10,8 +10,8 @@ import torch
 
 from scorefield.core.denoiser import Denoiser
 from scorefield.core.errors import InputError
+from scorefield.core.langevin.corrector import Langevin
 from scorefield.core.noise import NoiseSource
-from scorefield.core.solvers.langevin import Langevin
 from scorefield.core.solvers.solver import Carry, Plan, Solver
 from scorefield.core.state import State
 from scorefield.core.system import System, Values
