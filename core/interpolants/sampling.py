@@ -22,9 +22,9 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from scorefield.core.adaptive import TorchDiffEq
 from scorefield.core.denoiser import Denoiser
 from scorefield.core.errors import InputError
-from scorefield.core.extras import optional
 from scorefield.core.interpolants.interpolant import Quantity
 from scorefield.core.interpolants.system import InterpolantSystem
 from scorefield.core.names import unknown
@@ -178,7 +178,7 @@ def transport(
         noise: asked once per component and step with eps > 0.
         start: r of the given samples, 0 the source and 1 the target.
         end: r to arrive at; smaller than `start` to go backwards.
-        tolerance: relative and absolute tolerance of `dopri5`, on the free entries of the whole batch.
+        tolerance: relative and absolute tolerance of `dopri5`, on the free entries of every sample.
 
     Raises:
         InputError: an argument cannot be, or the system knows no score for eps > 0.
@@ -196,29 +196,7 @@ def transport(
         return sample(system, begin, solver, Replayed([]) if noise is None else noise, start=begin)
     if solver.stochastic:
         raise InputError("dopri5 has no noise", mend="give diffusion 0, or method euler or heun")
-    return _adaptive(system, begin, start, end, tolerance)
-
-
-def _adaptive(system: InterpolantSystem, state: State, start: float, end: float, tolerance: float) -> Sampled:
-    """The ODE by Dormand and Prince's method; every component is part of one flat state."""
-    odeint = optional("torchdiffeq", "dopri5 needs torchdiffeq, unlike the methods euler and heun", "ode").odeint
-    names, calls = list(system.components), [0]
-
-    def flow(t: Tensor, values: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        calls[0] += 1
-        velocities = system(state.replace(dict(zip(names, values, strict=True))), t.to(state.dtype).expand(len(state)))
-        return tuple(velocities[name] for name in names)
-
-    free = sum(c.space.copies * c.space.dimension(state[n], state.masks).sum() for n, c in system.components.items())
-
-    def norm(values: tuple[Tensor, ...]) -> Tensor:
-        return (sum(value.square().sum() for value in values) / max(int(free), 1)) ** 0.5
-
-    times = torch.tensor([1 - start, 1 - end], dtype=torch.float64, device=state.device)
-    begin = tuple(state[name] for name in names)
-    try:
-        ends = odeint(flow, begin, times, rtol=tolerance, atol=tolerance, method="dopri5", options={"norm": norm})
-    except AssertionError as error:  # how torchdiffeq reports steps that vanish
-        raise FloatingPointError(f"the ODE could not be solved ({error})") from error
-    result = state.replace({name: value[-1] for name, value in zip(names, ends, strict=True)})
-    return Sampled(result, calls[0] * getattr(system.network, "calls", 1))
+    denoise = Denoiser(system, begin, [])
+    times = torch.tensor([1 - start, 1 - end], dtype=torch.float64)
+    moved = TorchDiffEq(1, rtol=tolerance, atol=tolerance).run(begin, times, denoise)
+    return Sampled(moved, denoise.evaluations)

@@ -313,7 +313,7 @@ def test_a_weight_of_no_loss_is_refused():
 
 def test_a_missing_library_names_its_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "ot", None)
-    monkeypatch.setitem(sys.modules, "torchdiffeq", None)
+    monkeypatch.setitem(sys.modules, "torchdiffeq._impl.odeint", None)
     with pytest.raises(InputError, match=r"scorefield\[ot\]"):
         sources(OptimalTransport(), graphs(2))
     with pytest.raises(InputError, match=r"scorefield\[ode\]"):
