@@ -17,6 +17,7 @@ from scorefield.core.names import unknown
 from scorefield.core.state import State
 from scorefield.domains.series.answers import Answer, Completions, check_places, write_answers
 from scorefield.domains.series.given import given_steps
+from scorefield.domains.series.labels import OPEN
 from scorefield.domains.series.observed import Observed, layout_of, observed
 from scorefield.domains.series.plans import Stretch, gap_plan, tail_plan, window_plan
 from scorefield.domains.series.scaling import Scaling
@@ -88,6 +89,8 @@ class SeriesItems:
     ) -> SeriesWork:
         """See `Items.begin`."""
         tables, sizes = self._record.tables, self._record.sizes
+        if tables.get("conditional"):  # what is observed tells more of the class than a draw would
+            conditions = {"label": OPEN, **(conditions or {})}
 
         def frame(rows: int) -> State:
             return self._domain.frame(self._domain.draw(rows, tables, generator, conditions), sizes, tables)
