@@ -220,10 +220,8 @@ class LinearPlan(Plan):
 def _check_finite(moves: dict[str, list[Move]], name: str) -> None:
     for component, rows in moves.items():
         for i, move in enumerate(rows):
-            numbers = [move.noise]
-            for part in (move.point, move.anchor):
-                if part is not None:
-                    numbers += [part.x, part.anchor, *part.values]
+            parts = [part for part in (move.point, move.anchor) if part is not None]
+            numbers = [move.noise, *(v for part in parts for v in (part.x, part.anchor, *part.values))]
             if not all(math.isfinite(v) for v in numbers):
                 raise InputError(
                     f"{name} has no finite coefficients for {component} at evaluation {i + 1}",

@@ -22,7 +22,7 @@ from scorefield.core.predictions import Kind
 from scorefield.core.solvers.steps import Form, Steps
 from scorefield.core.solvers.table import KEEP, Combination, Layout, Move, Rule, Span
 
-__all__ = ["DPMSolverSinglestep", "Stage", "Variant", "check_variant", "stages_of", "widths"]
+__all__ = ["DPMSolverSinglestep", "Stage", "Variant", "check_variant", "stages_of"]
 
 Variant = Literal["midpoint", "taylor"]
 
@@ -43,13 +43,7 @@ class DPMSolverSinglestep(Rule):
             published; otherwise they count steps of full order.
     """
 
-    def __init__(
-        self,
-        order: int = 3,
-        kind: Form = "data",
-        variant: Variant = "midpoint",
-        packed: bool = True,
-    ) -> None:
+    def __init__(self, order: int = 3, kind: Form = "data", variant: Variant = "midpoint", packed: bool = True) -> None:
         if order not in (1, 2, 3) or kind not in ("data", "noise"):
             raise InputError(f"no singlestep solver of order {order} in {kind} prediction", mend="give order 1 to 3")
         check_variant(variant)
@@ -72,7 +66,8 @@ class DPMSolverSinglestep(Rule):
             boundaries = span.boundaries()[torch.tensor([0, *orders]).cumsum(0)]
         else:
             boundaries = span.boundaries(len(orders))
-        steps = zip(orders, widths(span.path, boundaries), itertools.pairwise(boundaries.tolist()), strict=True)
+        widths = span.path.log_snr(boundaries).diff().tolist()
+        steps = zip(orders, widths, itertools.pairwise(boundaries.tolist()), strict=True)
         stages = [
             tuple(span.grid.within(span.path, *ends, order)[:-1].tolist()) if math.isfinite(width) else ends[:1]
             for order, width, ends in steps
@@ -104,14 +99,8 @@ def check_variant(variant: str) -> None:
         raise unknown("variant", variant, get_args(Variant))
 
 
-def widths(path: GaussianPath, boundaries: Tensor) -> list[float]:
-    """Widths of the steps in log_snr."""
-    difference: list[float] = path.log_snr(boundaries).diff().tolist()
-    return difference
-
-
 def stages_of(kind: Kind, variant: str, path: GaussianPath, times: Tensor) -> list[Stage]:
-    """The stages of one step, as published.
+    """The stages of one step, as published, in the notation of `steps`.
 
     Args:
         kind: `data` or `noise` prediction.
@@ -120,43 +109,22 @@ def stages_of(kind: Kind, variant: str, path: GaussianPath, times: Tensor) -> li
         times: of the step's start, its inner evaluations and its end, `[order + 1, ...]`, float64; the coefficients
             have the shape of what follows the first axis.
     """
-    return (_first, _second, _third)[len(times) - 2](variant, _Kernel(kind, path, times))
-
-
-class _Kernel:
-    """A step in one kind of prediction: towards time j, with the signed width w from time 0."""
-
-    def __init__(self, kind: Kind, path: GaussianPath, times: Tensor) -> None:
-        log_snr = path.log_snr(times)
-        alpha, sigma, sign = path.alpha(times), path.sigma(times), 1.0 if kind == "noise" else -1.0
-        keep, out = (alpha, sigma) if kind == "noise" else (sigma, alpha)
-        self.w, self.scale, self.outer = sign * (log_snr - log_snr[0]), keep / keep[0], -out
-        self.p1 = torch.expm1(self.w)
-        self.p2 = self.p1[1:] / self.w[1:] - 1
-        self.p2 = torch.cat([torch.zeros_like(self.w[:1]), self.p2])
-
-    def euler(self, j: int) -> Stage:
-        return self.scale[j], [self.outer[j] * self.p1[j]]
-
-
-def _first(variant: str, k: _Kernel) -> list[Stage]:
-    return [k.euler(1)]
-
-
-def _second(variant: str, k: _Kernel) -> list[Stage]:
-    p = k.p1[2] / 2 if variant == "midpoint" else k.p2[2]
-    slope = k.outer[2] * p * k.w[2] / k.w[1]
-    return [k.euler(1), (k.scale[2], [slope, k.outer[2] * k.p1[2] - slope])]
-
-
-def _third(variant: str, k: _Kernel) -> list[Stage]:
-    r1, r2, p1, p2 = k.w[1] / k.w[3], k.w[2] / k.w[3], k.p1[3], k.p2[3]
-    bend = k.outer[2] * (r2 / r1) * k.p2[2]
-    second = (k.scale[2], [bend, k.outer[2] * k.p1[2] - bend])
-    if variant == "midpoint":
-        by2, by1 = k.outer[3] * p2 / r2, torch.zeros_like(p1)
+    order, log_snr, alpha, sigma = len(times) - 1, path.log_snr(times), path.alpha(times), path.sigma(times)
+    if kind == "noise":
+        scale, outer, w = alpha / alpha[0], -sigma, log_snr - log_snr[0]
     else:
-        p3 = p2 / k.w[3] - 0.5
-        by2 = k.outer[3] * (-p2 * r1 + 2 * p3) / (r2 * (r2 - r1))
-        by1 = k.outer[3] * (p2 * r2 - 2 * p3) / (r1 * (r2 - r1))
-    return [k.euler(1), second, (k.scale[3], [by2, by1, k.outer[3] * p1 - by1 - by2])]
+        scale, outer, w = sigma / sigma[0], -alpha, log_snr[0] - log_snr
+    p1 = torch.expm1(w)
+    stages: list[Stage] = [(scale[1], [outer[1] * p1[1]])]
+    if order > 1:
+        p2 = p1[2] / w[2] - 1
+        slope = outer[2] * (p1[2] / 2 if order == 2 and variant == "midpoint" else p2) * w[2] / w[1]
+        stages.append((scale[2], [slope, outer[2] * p1[2] - slope]))
+    if order > 2:
+        r1, r2, p2 = w[1] / w[3], w[2] / w[3], p1[3] / w[3] - 1
+        by2, by1 = p2 / r2, torch.zeros_like(p2)
+        if variant == "taylor":
+            p3 = p2 / w[3] - 0.5
+            by2, by1 = (-p2 * r1 + 2 * p3) / (r2 * (r2 - r1)), (p2 * r2 - 2 * p3) / (r1 * (r2 - r1))
+        stages.append((scale[3], [outer[3] * by2, outer[3] * by1, outer[3] * (p1[3] - by1 - by2)]))
+    return stages
