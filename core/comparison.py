@@ -152,13 +152,23 @@ def _domain_of(sources: Sequence[Source]) -> str:
                 raise InputError("there is no such file", file=path)
             what = f"could be of the domains {', '.join(takers)}" if takers else "no domain knows files of this name"
             raise InputError(what, file=path, mend=f"choose with --domain: {', '.join(domains)}")
-        module = type(source).__module__
-        for name, entry in domains.items():
-            if module.startswith(entry.point.module.rpartition(".")[0] or entry.point.module):
-                return name
+        owner = _owner_of(type(source).__module__)
+        if owner is not None:
+            return owner
     if len(domains) == 1:
         return next(iter(domains))
     raise InputError("the domain is not clear", mend=f"name one: {', '.join(domains)}")
+
+
+def _owner_of(module: str) -> str | None:
+    """The one domain in whose package a module lies, or else beside whose module."""
+    places = {name: entry.point.module for name, entry in find_domains().items()}
+    beside = {name: place.rpartition(".")[0] or place for name, place in places.items()}
+    for known in (places, beside):
+        owners = [name for name, place in known.items() if f"{module}.".startswith(f"{place}.")]
+        if len(owners) == 1:
+            return owners[0]
+    return None
 
 
 def _recognises(domain: Any, path: Path) -> bool:

@@ -223,6 +223,12 @@ def test_files_tell_their_domain(files):
         assert GraphDomain().recognises(files / name) is (not series)
 
 
+def test_samples_tell_their_domain():
+    made = SeriesSamples(windows(walk(1)), NAMES)
+    found = compare(windows(walk(1)), made, resampling=QUICK, only=["vds_exact"], figures=False)
+    assert found.domain == "series"
+
+
 def test_arrays_need_three_axes_and_numbers():
     with pytest.raises(InputError, match="shape"):
         compare_series(np.zeros((3, 4)), np.zeros((3, 4)))
