@@ -336,3 +336,11 @@ def test_a_trace_of_a_class() -> None:
     recipe = build(experiment.model["system"])
     assert recipe.tables(data.tables)["conditional"] is True
     assert recipe.build(data.sizes).network.null_condition == {"label": 4}
+
+
+def test_what_is_known_decides_what_is_completed(run: Path) -> None:
+    x = np.full((2, LENGTH, 2), np.nan)
+    x[0, :5], x[1, :5] = 3.0, 1.0
+    high, low = (answer.summary() for answer in Model(run).impute(x, num=4))
+    assert 2.5 < high.min()
+    assert low.max() < 1.5
