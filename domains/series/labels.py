@@ -35,7 +35,7 @@ def check_labels(tables: Tables, sizes: Mapping[str, int], file: Path) -> None:
         InputError: a table is missing or mistyped; the file and the key are named.
     """
     labels, counts = tables.get("labels", []), tables.get("label_counts")
-    if not labels or len(labels) != sizes.get("classes"):
+    if not labels or len(set(labels)) != sizes.get("classes"):
         raise InputError("needs a name for each class", file=file, place="tables.labels")
     numbers = isinstance(counts, list) and all(
         isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in counts
