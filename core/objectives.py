@@ -6,7 +6,8 @@ component is
     E_t E_x0 E_eps  w(t) |eps_hat(x_t, t) - eps|^2
 
 with one t a sample, shared by all components. w = 1 is (sigma s + eps)^2 for a score s; w = (g / sigma)^2 gives the
-likelihood weighting g^2 |s + eps / sigma|^2; w = (sigma / alpha)^2 is the squared error of x_0, and computed as that.
+likelihood weighting g^2 |s + eps / sigma|^2; w = (sigma / alpha)^2 is the squared error of x_0, and computed as that;
+w = 1 + sigma^2 / (alpha s)^2 balances the levels of noise for data of root mean square s, and is computed likewise.
 
 Beside the mean over samples there may be terms that compare populations (`core.population`): features of the whole
 batch's data predictions against those of its clean samples, at times that all samples share.
@@ -36,10 +37,10 @@ from scorefield.core.predictions import Kind, convert
 from scorefield.core.state import State
 from scorefield.core.system import Component, System
 
-__all__ = ["DenoisingScoreMatching", "Draws", "Objective", "Reduction", "Times", "Weighting"]
+__all__ = ["DenoisingScoreMatching", "Draws", "Objective", "Reduction", "Times", "Weighting", "named_terms"]
 
 Reduction = Literal["free_mean", "half_sum", "mean"]
-Weighting = Literal["noise", "likelihood", "data", "min_snr"]
+Weighting = Literal["noise", "likelihood", "data", "min_snr", "balanced"]
 Times = Literal["uniform", "even", "log_snr", "shared"]
 
 
@@ -84,7 +85,7 @@ class DenoisingScoreMatching(Objective):
             component's space, the same for every padding; `half_sum`: half the sum over all entries, both triangles
             of an adjacency included (GDSS); `mean`: mean over all entries, padding included (GDSS `reduce_mean`).
         weighting: w(t): `noise` 1, `likelihood` (g / sigma)^2, `data` (sigma / alpha)^2, `min_snr`
-            min(1, gamma / SNR).
+            min(1, gamma / SNR), `balanced` 1 + sigma^2 / (alpha s)^2 (see `core.preconditioning`).
         times: `uniform` on [t_min, t_max]; `even`: the same with the batch spread evenly; `log_snr`: uniform in the
             log signal-to-noise ratio of the first component, which with weighting `noise` samples the likelihood
             weighting by importance (up to a constant factor); `shared`: one uniform time for the whole batch, equal in
@@ -93,6 +94,7 @@ class DenoisingScoreMatching(Objective):
         t_max: largest time.
         weights: weight of each component's loss in the total, 1 where not named.
         min_snr_gamma: gamma of the weighting `min_snr`.
+        data_std: root mean square of the clean data, s of the weighting `balanced`.
         population: terms on features of the whole batch, of which those of all processes count as one; each is
             logged, and added to the total with its weight.
         population_of: the component that these terms look at; the first one by default.
@@ -107,6 +109,7 @@ class DenoisingScoreMatching(Objective):
         t_max: float = 1.0,
         weights: dict[str, float] | None = None,
         min_snr_gamma: float = 5.0,
+        data_std: float = 0.5,
         population: list[PopulationTerm] | None = None,
         population_of: str | None = None,
     ) -> None:
@@ -122,8 +125,10 @@ class DenoisingScoreMatching(Objective):
         self.reduction, self.weighting, self.times = reduction, weighting, times
         self.t_min, self.t_max = t_min, t_max
         self.weights = dict(weights or {})
-        self.min_snr_gamma = min_snr_gamma
-        self.population, self.population_of = _named(population or []), population_of
+        if not 0 < data_std < float("inf"):
+            raise InputError(f"data_std is {data_std:g}", mend="give a positive number")
+        self.min_snr_gamma, self.data_std = min_snr_gamma, data_std
+        self.population, self.population_of = named_terms(population or []), population_of
 
     def draw(self, system: System, state: State, streams: SampleStreams) -> Draws:
         """See `Objective.draw`."""
@@ -170,7 +175,7 @@ class DenoisingScoreMatching(Objective):
 
         result = {}
         for name, component in system.components.items():
-            if self.weighting == "data":
+            if self.weighting in ("data", "balanced"):
                 squared = (predicted(name, "data") - centred[name]).square()
             else:
                 squared = (predicted(name, "noise") - draws.noise[name]).square()
@@ -211,12 +216,14 @@ class DenoisingScoreMatching(Objective):
             return torch.ones_like(t)
         if self.weighting == "likelihood":
             weight = (path.diffusion(time) / path.sigma(time)).square()
+        elif self.weighting == "balanced":  # of the data's squared error
+            weight = (path.alpha(time) / path.sigma(time)).square() + self.data_std**-2
         else:
             weight = (self.min_snr_gamma * (-2 * path.log_snr(time)).exp()).clamp(max=1)
         return weight.to(t.dtype)
 
 
-def _named(terms: Sequence[PopulationTerm]) -> dict[str, PopulationTerm]:
+def named_terms(terms: Sequence[PopulationTerm]) -> dict[str, PopulationTerm]:
     """Terms by the names under which they are logged; a feature that comes twice is numbered."""
     named: dict[str, PopulationTerm] = {}
     for term in terms:

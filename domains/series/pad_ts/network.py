@@ -171,12 +171,12 @@ class _Embedding(nn.Module):
 
 
 class PaDTSNetwork(Network):
-    """The data prediction of component `x`; clamped to the data's range [-1, 1] in evaluation mode.
+    """The data prediction of component `x`; kept in the data's range [-1, 1] in evaluation mode.
 
     Args:
         length: steps of a window, L.
         features: features, D.
-        num_steps: steps of the diffusion chain, T; the network sees the index round(t T) - 1.
+        num_steps: steps of the diffusion chain, T.
         width: hidden width, H.
         heads: attention heads; they divide the width.
         encoder_layers: blocks of each encoder.
@@ -189,13 +189,12 @@ class PaDTSNetwork(Network):
         outputs: predictions that `estimate` makes beside each other.
         gelu: form of the perceptrons' activation, `tanh` as published, or `exact`, which a CPU computes in a third of
             the time; they differ by less than 5e-4.
+        discrete: whether it sees the index round(t T) - 1 of the chain, or t T itself.
+        bounds: lowest and highest output in evaluation mode.
 
     Attributes:
         null_condition: the null token, for classifier-free guidance; empty without classes.
-        bounds: lowest and highest output in evaluation mode.
     """
-
-    bounds = (-1.0, 1.0)
 
     def __init__(
         self,
@@ -212,8 +211,11 @@ class PaDTSNetwork(Network):
         label_dropout: float = 0.1,
         outputs: int = 1,
         gelu: Gelu = "tanh",
+        discrete: bool = True,
+        bounds: tuple[float, float] | None = (-1.0, 1.0),
     ) -> None:
         super().__init__()
+        self.discrete, self.bounds = discrete, bounds
         self.length, self.features, self.num_steps, self.dropout = length, features, num_steps, dropout
         self.width, self.classes, self.label_dropout = width, classes, label_dropout
         self.null_condition = {"label": classes} if classes else {}
@@ -249,8 +251,9 @@ class PaDTSNetwork(Network):
             InputError: windows of another length or number of features.
             KeyError: a network with classes, and no label.
         """
-        output = self.predictions(state, (single(t) * self.num_steps).round() - 1)
-        return {"x": output if self.training else output.clamp(*self.bounds)}
+        index = single(t) * self.num_steps
+        output = self.predictions(state, index.round() - 1 if self.discrete else index)
+        return {"x": output if self.training or self.bounds is None else output.clamp(*self.bounds)}
 
     def predictions(self, state: State, index: Tensor) -> Tensor:
         """What `estimate` gives for a state and its condition; raises as `forward`."""

@@ -8,9 +8,10 @@ from typing import Any, get_args
 from scorefield.core.errors import InputError
 from scorefield.core.names import unknown
 from scorefield.core.paths import DiscreteChain, GaussianPath
+from scorefield.core.preconditioning import Preconditioned
 from scorefield.core.settings import SamplerSettings
 from scorefield.core.spaces import Masked
-from scorefield.core.system import Component, System
+from scorefield.core.system import Component, Network, System
 from scorefield.domains.series.pad_ts.network import Gelu, PaDTSNetwork
 
 __all__ = ["DEFAULT_SAMPLER", "PaDTS"]
@@ -34,7 +35,9 @@ class PaDTS:
         conditional: whether to learn the classes of labelled data, which sampling can then be asked for
             (`--condition label=NAME`). Nothing changes where data have none.
         label_dropout: share of the labels that training leaves out, for classifier-free guidance.
-        path: another path than the cosine chain of that many steps; the network sees round(t num_steps) - 1.
+        path: another path than the cosine chain of that many steps.
+        data_std: root mean square of the scaled data; if given, the network is preconditioned
+            (`core.preconditioning`) and sees the log signal-to-noise ratio, from 0 to num_steps, in place of an index.
         sampling: default sampler of the run.
 
     Raises:
@@ -54,6 +57,7 @@ class PaDTS:
         conditional: bool = True,
         label_dropout: float = 0.1,
         path: GaussianPath | None = None,
+        data_std: float | None = None,
         sampling: SamplerSettings = DEFAULT_SAMPLER,
     ) -> None:
         counts = {"width": width, "heads": heads, "encoder_layers": encoder_layers, "decoder_layers": decoder_layers}
@@ -76,21 +80,28 @@ class PaDTS:
         self.path = DiscreteChain("cosine", num_steps) if path is None else path
         network = {"mlp_ratio": mlp_ratio, "dropout": dropout, "gelu": gelu, "num_steps": num_steps}
         self.arguments = {**counts, **network}
-        self.conditional, self.label_dropout, self.sampling = conditional, label_dropout, sampling
+        self.conditional, self.label_dropout = conditional, label_dropout
+        self.data_std, self.sampling = data_std, sampling
 
     def build(self, sizes: Mapping[str, int]) -> System:
         """The system for windows of `length` steps and `features` features, perhaps of `classes` classes."""
-        return System({"x": Component(self.path, Masked(), "data")}, self.network(sizes))
+        network: Network
+        if self.data_std is None:
+            network = self.network(sizes)
+        else:
+            inner = self.network(sizes, discrete=False, bounds=None)
+            network = Preconditioned(inner, {"x": self.path}, self.data_std, (-1.0, 1.0))
+        return System({"x": Component(self.path, Masked(), "data")}, network)
 
-    def network(self, sizes: Mapping[str, int], outputs: int = 1) -> PaDTSNetwork:
-        """The network for these sizes, with so many predictions."""
+    def network(self, sizes: Mapping[str, int], **others: Any) -> PaDTSNetwork:
+        """The network for these sizes, with other arguments of it."""
         classes = sizes.get("classes", 0) if self.conditional else 0
         return PaDTSNetwork(
             sizes["length"],
             sizes["features"],
             classes=classes,
             label_dropout=self.label_dropout,
-            outputs=outputs,
+            **others,
             **self.arguments,  # type: ignore[arg-type]
         )
 
