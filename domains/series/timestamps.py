@@ -12,6 +12,7 @@ __all__ = ["later"]
 
 _LOOKED_AT = 50  # last rows that tell how times go on
 _DAY = 10  # letters of a date
+_WEEKEND = 5  # Saturday, as pandas counts
 
 
 def later(times: Sequence[Any], rows: int) -> list[Any]:
@@ -43,10 +44,14 @@ def _coming(times: list[Any], more: int) -> list[Any]:
 
 
 def _frequency(parsed: pd.Series) -> Any:
-    """As pandas infers it; days without weekends where the steps say so; else the one step there is."""
-    if len(parsed) >= 3 and (found := pd.infer_freq(pd.DatetimeIndex(parsed))) is not None:
-        return found
+    """The one step there is; months, from the same day or last day of each; else days without weekends."""
     steps = parsed.diff().dropna()
-    if (parsed == parsed.dt.normalize()).all() and (parsed.dt.dayofweek < 5).all() and len(parsed) > 5:
-        return "B"  # business days, some of them holidays
-    return steps.iloc[0] if steps.nunique() == 1 else None
+    if steps.nunique() == 1:
+        return steps.iloc[0] if steps.iloc[0] > pd.Timedelta(0) else None
+    months = (12 * parsed.dt.year + parsed.dt.month).diff().dropna()
+    if months.nunique() == 1 and months.iloc[0] > 0:
+        if bool(parsed.dt.is_month_end.all()):
+            return pd.offsets.MonthEnd(int(months.iloc[0]))
+        return pd.DateOffset(months=int(months.iloc[0])) if parsed.dt.day.nunique() == 1 else None
+    days = bool((parsed == parsed.dt.normalize()).all() and (parsed.dt.day_of_week < _WEEKEND).all())
+    return pd.offsets.BDay() if days and steps.median() == pd.Timedelta(days=1) else None  # some may be holidays
