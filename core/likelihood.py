@@ -35,9 +35,10 @@ from scorefield.core.calculus import (
 )
 from scorefield.core.draws import SampleStreams
 from scorefield.core.errors import InputError
+from scorefield.core.interpolants.system import Bridge
 from scorefield.core.extras import optional
 from scorefield.core.state import State
-from scorefield.core.system import System, Values
+from scorefield.core.system import System, Values, centred
 
 __all__ = ["Likelihood", "Settings", "gaussian_log_prior", "log_likelihood"]
 
@@ -152,12 +153,14 @@ def log_likelihood(
     """
     settings = settings or Settings()
     settings.times(system)
+    if log_prior is gaussian_log_prior:
+        _check_prior(system)
     _check_spaces(system, state)
     if max(settings.rtol, settings.atol) < 4 * torch.finfo(state.dtype).eps:
         what = f"rtol {settings.rtol:g}, atol {settings.atol:g} cannot be met in {state.dtype}"
         raise InputError(what.replace("torch.", ""), mend="give larger ones, or compute in float64")
     origins = system.origins(state)
-    state = state.replace({n: state[n] - o for n, o in origins.items()})
+    state = state.replace(centred(state.components, origins))
     probes = _probes(system, state, settings)
     done: list[tuple[Tensor, Likelihood]] = []
     for pattern in mask_patterns(state):
@@ -167,6 +170,14 @@ def log_likelihood(
             if progress is not None:
                 progress(sum(len(r) for r, _ in done), len(state))
     return _joined(done)
+
+
+def _check_prior(system: System) -> None:
+    """Refuse interpolants that do not begin with noise."""
+    for name, component in system.components.items():
+        if isinstance(component.path, Bridge) and component.path.interpolant.begins != "noise":
+            what = f"{name} is an interpolant from samples whose density is not known"
+            raise InputError(what, mend="give log_prior, the log-density of its source")
 
 
 def _check_spaces(system: System, state: State) -> None:

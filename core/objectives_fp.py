@@ -23,7 +23,7 @@ from scorefield.core.fokker_planck import sides
 from scorefield.core.names import unknown
 from scorefield.core.objectives import DenoisingScoreMatching, Draws, Objective
 from scorefield.core.state import State
-from scorefield.core.system import System, Values
+from scorefield.core.system import System, Values, centred
 
 __all__ = ["FokkerPlanckRegularised", "ProbedDraws", "Scale"]
 
@@ -108,10 +108,10 @@ class FokkerPlanckRegularised(Objective):
                 given = {n: v.clone() for n, v in draws.condition.items()}
                 state = State(state.components, state.masks, {**state.condition, **given})
             origins = system.origins(state)
-            centred = state.replace({n: state[n] - o for n, o in origins.items()})
+            clean = state.replace(centred(state.components, origins))
             both = sides(
                 system,
-                system.perturb(centred, t, noise),
+                system.perturb(clean, t, noise),
                 t,
                 probes,
                 exact=False,

@@ -13,7 +13,7 @@ from scorefield.core.guide import Guide, Guides, Run
 from scorefield.core.noise import NoiseSource
 from scorefield.core.solvers.solver import Carry, Solver
 from scorefield.core.state import State
-from scorefield.core.system import System
+from scorefield.core.system import System, placed
 
 __all__ = ["Sampled", "sample"]
 
@@ -75,5 +75,5 @@ def sample(
         if progress is not None:
             progress(index + 1, plan.length)
     denoise.check()
-    result = carry.state.replace({n: carry.state[n] + o for n, o in denoise.origins.items()})
+    result = carry.state.replace(placed(carry.state.components, denoise.origins))
     return Sampled(result, denoise.evaluations, acting.all)

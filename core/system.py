@@ -19,9 +19,19 @@ from scorefield.core.predictions import KINDS, Kind, convert
 from scorefield.core.spaces import Space
 from scorefield.core.state import State
 
-__all__ = ["Component", "Network", "Recipe", "System"]
+__all__ = ["Component", "Network", "Recipe", "System", "Values", "centred", "placed"]
 
 Values = dict[str, Tensor]
+
+
+def placed(values: Mapping[str, Tensor], origins: Mapping[str, Tensor]) -> Values:
+    """Values of u = x - origin where they stand: x, by component; those without an origin stay."""
+    return {n: v + origins[n] if n in origins else v for n, v in values.items()}
+
+
+def centred(values: Mapping[str, Tensor], origins: Mapping[str, Tensor]) -> Values:
+    """u = x - origin, by component; those without an origin stay."""
+    return {n: v - origins[n] if n in origins else v for n, v in values.items()}
 
 
 class Network(nn.Module, ABC):
@@ -114,7 +124,7 @@ class System(nn.Module):
             origins: what `origins` returned, where it is already known.
         """
         origins = self.origins(state) if origins is None else origins
-        seen = state.replace({name: state[name] + origin for name, origin in origins.items()}) if origins else state
+        seen = state.replace(placed(state.components, origins)) if origins else state
         outputs: Values = self.network(seen, t)
         for name, component in self.components.items():
             value = outputs[name]
@@ -135,8 +145,7 @@ class System(nn.Module):
         """The score of each component at the state x_t and times `t` `[B]` in [0, 1]."""
         state = self.state(values)
         origins = self.origins(state)
-        shifted = state.replace({name: state[name] - origin for name, origin in origins.items()})
-        return self.predict(shifted, t, "score", origins)
+        return self.predict(state.replace(centred(state.components, origins)), t, "score", origins)
 
     def noise(self, state: State, source: NoiseSource) -> Values:
         """Standard normal noise in each component's space, drawn in the components' order."""

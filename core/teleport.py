@@ -38,7 +38,7 @@ from scorefield.core.runs import resolve_run
 from scorefield.core.spaces import DirectedAdjacency, Masked, Space, SymmetricAdjacency
 from scorefield.core.state import State
 from scorefield.core.states_file import read_states
-from scorefield.core.system import System
+from scorefield.core.system import System, centred
 
 __all__ = ["Share", "Teleport", "open_teleport"]
 
@@ -85,7 +85,7 @@ class Teleport:
             mend = "choose share='entry' (all share the statistics of one entry, as for graphs) or share='size'"
             raise InputError(f"samples of {len(sizes)} sizes", mend=mend)
         origins = system.origins(state)
-        state = state.replace({n: state[n] - o for n, o in origins.items()})
+        state = state.replace(centred(state.components, origins))
         chosen: Share = share or "size"
         groups = sizes if chosen == "size" else {_ANY: torch.arange(len(state), device=state.device)}
         tables: dict[str, dict[str, Gaussian]] = {name: {} for name in system.components}

@@ -10,7 +10,7 @@ from torch import Tensor
 from scorefield.core.calculus import rademacher
 from scorefield.core.noise import Seeded, stream_seed
 from scorefield.core.state import State
-from scorefield.core.system import System, Values
+from scorefield.core.system import System, Values, centred
 
 __all__ = ["Points", "spread_times"]
 
@@ -42,7 +42,7 @@ class Points:
 
     def centred(self) -> State:
         """The samples in the solver's variable u = x - origin."""
-        return self.data.replace({n: self.data[n] - o for n, o in self.origins().items()})
+        return self.data.replace(centred(self.data.components, self.origins()))
 
     def noised(self, t: float) -> State:
         """The samples at time `t`, as u."""

@@ -34,7 +34,7 @@ from scorefield.core.solvers.solver import LinearSolver
 from scorefield.core.solvers.steps import Steps
 from scorefield.core.spaces import Masked, Space, ZeroCentreOfMass
 from scorefield.core.state import State
-from scorefield.core.system import System, Values
+from scorefield.core.system import System, Values, centred
 
 __all__ = ["ComponentStatistics", "EmpiricalModelStatistics"]
 
@@ -153,7 +153,7 @@ class EmpiricalModelStatistics:
             end: as of `measure`.
         """
         made = sample(system, frame, LinearSolver(UniPC(), 20, end=end), noise).state
-        data = made.replace({n: made[n] - origin for n, origin in system.origins(frame).items()})
+        data = made.replace(centred(made.components, system.origins(frame)))
         return cls.measure(system, data, noise, start=start, end=end)
 
     def save(self, path: str | Path) -> None:

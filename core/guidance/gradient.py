@@ -23,7 +23,7 @@ from scorefield.core.guidance.observations import Observation
 from scorefield.core.guidance.potentials import Potential, Sum, Weighted, energies, parts, together
 from scorefield.core.guide import Guide, Run
 from scorefield.core.state import State
-from scorefield.core.system import Component, System, Values
+from scorefield.core.system import Component, System, Values, placed
 
 __all__ = ["DPS", "Gradient"]
 
@@ -98,7 +98,8 @@ class Gradient(Guide):
         with torch.enable_grad():
             x = {n: state[n] if self.gradient else state[n].detach().requires_grad_() for n in self._steps}
             seen = data if self.gradient else {n: v.detach().requires_grad_() for n, v in data.items()}
-            energy = energies(self.potential, self._placed(state.replace(x)), self._seen(seen), t)
+            point = state.replace(placed({**state.components, **x}, self._origins))
+            energy = energies(self.potential, point, placed(seen, self._origins), t)
             by_state = self._gradients(energy, x)
             by_data = {} if self.gradient else self._gradients(energy, seen)
         if not by_state and not by_data:
@@ -123,12 +124,6 @@ class Gradient(Guide):
         """See `Guide.select`."""
         self._origins = {n: o[ancestors] for n, o in self._origins.items()}
         self._sizes = {n: size[ancestors] for n, size in self._sizes.items()}
-
-    def _placed(self, state: State) -> State:
-        return state.replace(self._seen(state.components)) if self._origins else state
-
-    def _seen(self, values: Values) -> Values:
-        return {n: v + self._origins[n] if n in self._origins else v for n, v in values.items()}
 
     def _gradients(self, energy: Tensor, leaves: Values) -> Values:
         """By component, of those that the energy depends on."""

@@ -22,13 +22,13 @@ from torch import Tensor
 from scorefield.core.denoiser import Denoiser
 from scorefield.core.errors import InputError
 from scorefield.core.guidance.potentials import Potential, energies, together
-from scorefield.core.guidance.targets import inner, placed
+from scorefield.core.guidance.targets import inner
 from scorefield.core.guide import Guide, Run
 from scorefield.core.noise import NoiseSource
 from scorefield.core.predictions import conversion
 from scorefield.core.solvers.solver import Carry
 from scorefield.core.state import State
-from scorefield.core.system import System, Values
+from scorefield.core.system import System, Values, centred, placed
 
 __all__ = ["Refine", "Refined", "Refinement", "denoising_energy", "refine", "representative_time"]
 
@@ -237,5 +237,4 @@ class Refine(Guide):
         refined = refine(denoise.system, state, noise, self.potential, self.settings)
         self.time = refined.time
         denoise.evaluations += refined.evaluations
-        own = {n: refined.state[n] - o for n, o in denoise.origins.items()}
-        return Carry(refined.state.replace(own))
+        return Carry(refined.state.replace(centred(refined.state.components, denoise.origins)))

@@ -24,7 +24,6 @@ from torch import Tensor
 from scorefield.core.errors import InputError
 from scorefield.core.guidance.kernels import Kernel, kernels
 from scorefield.core.guidance.potentials import Potential, energies, together
-from scorefield.core.guidance.targets import placed
 from scorefield.core.guide import Guide, Run
 from scorefield.core.noise import NoiseSource
 from scorefield.core.paths import VP
@@ -33,7 +32,7 @@ from scorefield.core.reparametrise import reparametrised
 from scorefield.core.sampling import Sampled
 from scorefield.core.solvers.solver import Solver
 from scorefield.core.state import State
-from scorefield.core.system import System, Values
+from scorefield.core.system import System, Values, placed
 
 __all__ = ["RolloverSearch"]
 

@@ -19,13 +19,13 @@ from torch import Tensor
 from scorefield.core.errors import InputError
 from scorefield.core.guidance.gradient import Gradient
 from scorefield.core.guidance.potentials import Potential, energies
-from scorefield.core.guidance.targets import Kernels, inner, placed
+from scorefield.core.guidance.targets import Kernels, inner
 from scorefield.core.guide import Guide, Run
 from scorefield.core.solvers.solver import Carry
 from scorefield.core.solvers.table import combine
 from scorefield.core.spaces import Space
 from scorefield.core.state import State
-from scorefield.core.system import Values
+from scorefield.core.system import Values, placed
 
 __all__ = ["Steering"]
 

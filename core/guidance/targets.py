@@ -36,9 +36,9 @@ from scorefield.core.guide import Run
 from scorefield.core.predictions import conversion
 from scorefield.core.spaces import Space
 from scorefield.core.state import State
-from scorefield.core.system import Network, System, Values
+from scorefield.core.system import Network, System, Values, placed
 
-__all__ = ["AFDPS", "Target", "Tempered", "annealed", "classifier_free", "inner", "placed", "product"]
+__all__ = ["AFDPS", "Target", "Tempered", "annealed", "classifier_free", "inner", "product"]
 
 _SIGNAL = 0.1
 
@@ -47,11 +47,6 @@ Kernels = Mapping[str, Sequence[Kernel]]
 
 Experts = Sequence[tuple[float, "System | Callable[[System], System]"]]
 """Exponents and the models that carry them, or what makes such a model of the run's own."""
-
-
-def placed(values: Mapping[str, Tensor], origins: Values) -> Values:
-    """Values in the variable u = x - origin, seen with their origins."""
-    return {n: v + origins[n] if n in origins else v for n, v in values.items()}
 
 
 def inner(space: Space, left: Tensor, right: Tensor) -> Tensor:

@@ -34,8 +34,8 @@ class Multistep(Rule):
         lower_final: lower the order towards the end.
         corrector: values used by the corrector beside the new one; 0 has none.
         eta: noise share; 0 is the ODE, 1 the reverse SDE.
-        warm_start: make the first steps of order 2 or 3 full steps of singlestep DPM-Solvers. Without it, the one step
-            of order 1 at the start bounds a run's order by 2; it costs (order - 1)^2 evaluations more.
+        warm_start: make the first order - 1 steps by a singlestep DPM-Solver of this order, 2 or 3. Otherwise the one
+            step of order 1 at the start bounds a run's order by 2; it costs (order - 1)^2 evaluations more.
     """
 
     def __init__(

@@ -58,6 +58,7 @@ _V3 = "Zheng et al. 2023, arXiv 2310.13268"
 
 _NO_CHURN = {"s_churn": 0.0, "s_tmin": 0.0, "s_tmax": None, "s_noise": 1.0}
 _ODE = {"eta": 0.0}
+_IPNDM = {"order": 4, "beta": 1.0, "averaged": "predictions"}
 
 
 def _rule(
@@ -94,13 +95,7 @@ SOLVERS: dict[str, SolverEntry] = {
     "exponential": _rule(Exponential, "2", "this library; includes arXiv 2309.05019"),
     "deis": _rule(DEIS, "3-4", _DEIS, grid="quadratic"),
     "deis-rk": _rule(RungeKutta, "3", _DEIS, _NO_CHURN, {"order": 3}, "quadratic", "3 (the order)"),
-    "ipndm": _rule(
-        HeavyBall,
-        "1-2",
-        "Liu et al. 2022, arXiv 2202.09778",
-        {"order": 4, "beta": 1.0, "averaged": "predictions"},
-        grid="uniform",
-    ),
+    "ipndm": _rule(HeavyBall, "1-2", "Liu et al. 2022, arXiv 2202.09778", _IPNDM, grid="uniform"),
     "ghvb": _rule(HeavyBall, "1-2", "Wizadwongsa et al. 2023, arXiv 2307.11118", grid="uniform"),
     "heun": _rule(RungeKutta, "2", "Karras et al. 2022, arXiv 2206.00364", {"order": 2}, evaluations="2"),
     "rk45": SolverEntry(framed(TorchDiffEq), "velocity", "5", "adaptive", False, _SDE),
