@@ -35,8 +35,8 @@ from scorefield.core.calculus import (
 )
 from scorefield.core.draws import SampleStreams
 from scorefield.core.errors import InputError
-from scorefield.core.interpolants.system import Bridge
 from scorefield.core.extras import optional
+from scorefield.core.interpolants.system import Bridge
 from scorefield.core.state import State
 from scorefield.core.system import System, Values, centred
 
