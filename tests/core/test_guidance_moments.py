@@ -1,0 +1,131 @@
+"""Moment matching: the posterior mean of Gaussian data in every space and through matrices; bounds; what it refuses."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from scorefield.core.analytic import mixture_system
+from scorefield.core.errors import InputError
+from scorefield.core.guidance.moments import Moments
+from scorefield.core.guidance.observations import GaussianObservation, QuantileObservation
+from scorefield.core.noise import Seeded
+from scorefield.core.paths import VP
+from scorefield.core.spaces import Masked, SymmetricAdjacency
+from scorefield.core.state import State
+from scorefield.core.system import Component, Network, System
+from tests.core.guided_systems import correlated, evaluated, flat, time_of
+
+ENTRIES, STD = 5, 0.05
+NAN = float("nan")
+
+
+def covariance(entries: int = ENTRIES) -> Tensor:
+    """A covariance far from the unit matrix."""
+    steps = torch.arange(entries).double()
+    return 0.8 ** (steps[:, None] - steps).abs() * (1 + steps[:, None] * steps / 8)
+
+
+def noised(seed: int = 0) -> tuple[System, State]:
+    system, state = correlated(covariance()), flat(4, ENTRIES)
+    return system, state.replace(system.noise(state, Seeded(seed)))
+
+
+def posterior(x: Tensor, t: float, value: Tensor, operator: Tensor, prior: Tensor) -> Tensor:
+    """E[x_0 | x_t, y] for N(0, prior): the solution of the normal equations."""
+    path, time = VP(), torch.tensor(t, dtype=torch.float64)
+    alpha, variance = path.alpha(time), path.variance(time)
+    precision = prior.inverse() + alpha**2 / variance * torch.eye(len(prior)) + operator.T @ operator / STD**2
+    right = alpha / variance * x + value @ operator / STD**2
+    return torch.linalg.solve(precision, right.T).T
+
+
+def test_the_posterior_mean_of_dependent_data_is_exact() -> None:
+    system, state = noised()
+    value = torch.tensor([0.4, NAN, NAN, -0.3, NAN]).double()
+    guide = Moments(GaussianObservation("x", value, STD), iterations=ENTRIES)
+    found = evaluated(system, state, [guide], "data")["x"]
+    seen = ~value.isnan()
+    wanted = posterior(state["x"], time_of(system), value[seen], torch.eye(ENTRIES).double()[seen], covariance())
+    torch.testing.assert_close(found, wanted, atol=1e-7, rtol=1e-7)
+
+
+def test_observations_through_a_matrix_and_of_entries_go_together() -> None:
+    system, state = noised(1)
+    rows = torch.tensor([[1.0, 1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 1.0, -1.0, 2.0]]).double()
+    value, sums = torch.tensor([NAN, 0.2, NAN, NAN, NAN]).double(), torch.tensor([0.5, -0.1]).double()
+    both = [GaussianObservation("x", value, STD), GaussianObservation("x", sums, STD, operator=rows)]
+    found = evaluated(system, state, [Moments(both, iterations=ENTRIES)], "data")["x"]
+    operator = torch.cat([torch.eye(ENTRIES).double()[1:2], rows])
+    wanted = posterior(
+        state["x"], time_of(system), torch.tensor([0.2, 0.5, -0.1]).double(), operator, covariance()
+    )  # fmt: skip
+    torch.testing.assert_close(found, wanted, atol=1e-7, rtol=1e-7)
+
+
+@pytest.mark.parametrize("mirrored", [True, False])
+def test_mirrored_entries_count_once(mirrored: bool) -> None:
+    """One observed bond of a graph with independent bonds; directly, or as its sum with itself through a matrix."""
+    prior, nodes = 0.3, 3
+    component = {"adj": Component(VP(), SymmetricAdjacency(), "noise")}
+    means = {"adj": torch.zeros(1, nodes, nodes).double()}
+    system = mixture_system(component, torch.ones(1), means, {"adj": torch.tensor([prior]).double()})
+    mask = {"mask": torch.ones(2, nodes, dtype=torch.bool)}
+    state = State({"adj": torch.zeros(2, nodes, nodes, dtype=torch.float64)}, mask)
+    state = state.replace(system.noise(state, Seeded(0)))
+    operator = None
+    value = torch.full((nodes, nodes), NAN).double()
+    value[0, 1] = value[1, 0] = 0.6
+    if not mirrored:
+        operator = torch.zeros(1, nodes * nodes).double()
+        operator[0, [1, 3]] = 0.5
+        value = torch.tensor([0.6]).double()
+    guide = Moments(GaussianObservation("adj", value, STD, operator=operator), iterations=3)
+    found = evaluated(system, state, [guide], "data")["adj"]
+    path, time = VP(), torch.tensor(time_of(system), dtype=torch.float64)
+    alpha, variance = path.alpha(time), path.variance(time)
+    bond = state["adj"][:, 0, 1]
+    wanted = (alpha / variance * bond + 0.6 / STD**2) / (1 / prior + alpha**2 / variance + 1 / STD**2)
+    torch.testing.assert_close(found[:, 0, 1], wanted, atol=1e-7, rtol=1e-7)
+    torch.testing.assert_close(found, found.transpose(1, 2))
+    plain = evaluated(system, state, [], "data")["adj"]
+    torch.testing.assert_close(found[:, 0, 2], plain[:, 0, 2])
+
+
+class _Moved(Network):
+    """The denoiser of u, which is handed u + origin."""
+
+    def __init__(self, inner: Network, origin: float) -> None:
+        super().__init__()
+        self.inner, self.origin = inner, origin
+
+    def forward(self, state: State, t: Tensor) -> dict[str, Tensor]:
+        return self.inner(state.replace({"x": state["x"] - self.origin}), t)
+
+
+@pytest.mark.parametrize("bounds", [None, 0.9])
+def test_observations_are_of_what_stands_on_the_origin(bounds: float | None) -> None:
+    system, state = noised(2)
+    value = torch.tensor([0.4, NAN, NAN, -0.3, NAN]).double()
+    moved = System(
+        {"x": Component(VP(), Masked(), "noise", lambda state: torch.full_like(state["x"], 0.7))},
+        _Moved(system.network, 0.7),
+    )
+    here = Moments(GaussianObservation("x", value, STD), ENTRIES)
+    there = Moments(GaussianObservation("x", value + 0.7, STD), ENTRIES, bounds)
+    found = evaluated(moved, state, [there], "data")["x"]
+    wanted = evaluated(system, state, [here], "data")["x"]
+    if bounds is not None:
+        wanted = (wanted + 0.7).clamp(-bounds, bounds) - 0.7
+    torch.testing.assert_close(found, wanted, atol=1e-9, rtol=1e-9)
+
+
+def test_what_cannot_be_is_refused() -> None:
+    seen = GaussianObservation("x", torch.zeros(ENTRIES).double(), STD)
+    with pytest.raises(InputError, match="leave weights out, choose std"):
+        Moments(2 * seen)
+    with pytest.raises(InputError, match="0 iterations, bounds None"):
+        Moments(seen, iterations=0)
+    with pytest.raises(InputError, match="moments cannot use QuantileObservation: it does not say what the data are"):
+        Moments(QuantileObservation("x", torch.zeros(ENTRIES)))
