@@ -87,6 +87,7 @@ class ScoreModule(LightningModule):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             self.model = self.recipe.build(self.trainer.datamodule.sizes)  # type: ignore[attr-defined]
+        self.model.prepare(self.trainer.datamodule)  # type: ignore[attr-defined]
 
     def configure_optimizers(self) -> Any:
         """One optimiser with a parameter group a component, and its schedule by steps."""

@@ -73,12 +73,13 @@ def _run_summary(run: Run) -> str:
 
 
 def _solvers() -> Rows:
-    from scorefield.core.solvers.registry import SOLVERS, describe_arguments
+    from scorefield.core.solvers.registry import INTERPOLANT_SOLVERS, SOLVERS, describe_arguments
 
-    for name, entry in SOLVERS.items():
+    for name, entry in {**SOLVERS, **INTERPOLANT_SOLVERS}.items():
         kind = "stochastic" if entry.stochastic else "deterministic"
         evaluations = f"{entry.evaluations} evaluation{'' if entry.evaluations == '1' else 's'} a step"
-        yield name, f"{kind}, order {entry.order}, {evaluations}, uses the {entry.kind}; {entry.source}"
+        scope = "" if name in SOLVERS else "for interpolants; "
+        yield name, f"{scope}{kind}, order {entry.order}, {evaluations}, uses the {entry.kind}; {entry.source}"
         yield "", f"arguments: {describe_arguments(name)}"
 
 

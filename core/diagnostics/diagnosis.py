@@ -24,6 +24,7 @@ from scorefield.core.diagnostics.residual import Residual, fokker_planck
 from scorefield.core.errors import InputError
 from scorefield.core.files import atomic
 from scorefield.core.generation import choose_device
+from scorefield.core.interpolants.system import InterpolantSystem
 from scorefield.core.state import State
 from scorefield.core.states_file import read_states
 from scorefield.core.system import System
@@ -187,6 +188,9 @@ def diagnose(
     stage = _Stages(report)
     where = choose_device(device)
     system = model.system(settings.weights, "64-true").to(where)
+    if isinstance(system, InterpolantSystem):
+        what = "is a run of interpolants; what diagnose looks at belongs to Gaussian paths"
+        raise InputError(what, file=model.folder, mend="compare samples of other steps and --solver-arg method=")
     data = _samples(model, settings, where).to(where, torch.float64)
     _check(system, data)
     points, times = Points(system, data, settings.seed), spread_times(system, settings.times)

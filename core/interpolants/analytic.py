@@ -3,8 +3,8 @@
 With x_0 ~ N(m_0, C_0), x_1 ~ N(m_1, C_1), K = Cov(x_0, x_1) and z independent of both, x_r ~ N(m, C),
 
     m = A m_0 + B m_1        C = A^2 C_0 + B^2 C_1 + A B (K + K^T) + gamma^2
-    v = m' + Cov(I', x_r) C^-1 (x - m)        E[z | x] = gamma C^-1 (x - m)
-    Cov(I', x_r) = A A' C_0 + B B' C_1 + A' B K + A B' K^T
+    E[x_0 | x] = m_0 + (A C_0 + B K) C^-1 (x - m)        E[z | x] = gamma C^-1 (x - m)
+    E[x_1 | x] = m_1 + (A K^T + B C_1) C^-1 (x - m)      v = A' E[x_0 | x] + B' E[x_1 | x]
 
 It is the way to test a sampler of interpolants, as `analytic` is for Gaussian paths.
 """
@@ -65,33 +65,36 @@ class GaussianBridge(Network):
 
     def moments(self, r: Tensor) -> Gaussian:
         """Mean `[B, D]` and covariance `[B, D, D]` of x_r at times `[B]`."""
-        mean, covariance, _ = self._moments(self.interpolant.coefficients(r.double()))
-        return mean, covariance
+        return self._moments(self.interpolant.coefficients(r.double()))
 
-    def _moments(self, at: Coefficients) -> tuple[Tensor, Tensor, Tensor]:
-        """Mean, covariance, and Cov(I', x_r)."""
-        a, b, a_slope, b_slope = (v[:, None, None] for v in (at.source, at.target, at.source_slope, at.target_slope))
+    def _moments(self, at: Coefficients) -> Gaussian:
+        """Mean and covariance of x_r."""
+        a, b = at.source[:, None, None], at.target[:, None, None]
         first, last, cross = self.covariances
         begin, end = self.means[:, :, None]
         mean = at.point(begin, end, torch.zeros_like(begin)).T
         noise = at.gamma.square()[:, None, None] * torch.eye(len(first)).to(first)
-        covariance = a**2 * first + b**2 * last + a * b * (cross + cross.T) + noise
-        slope = a * a_slope * first + b * b_slope * last + a_slope * b * cross + a * b_slope * cross.T
-        return mean, covariance, slope
+        return mean, a**2 * first + b**2 * last + a * b * (cross + cross.T) + noise
 
     def forward(self, state: State, t: Tensor) -> Values:
         """See `Network.forward`; outputs by `component.quantity`."""
         x = state["x"]
         at = self.interpolant.coefficients((1 - t.double()).clamp(0, 1))
-        mean, covariance, slope = self._moments(at)
-        mean_slope = at.path_slope(*self.means[:, :, None]).T
-        solved = torch.linalg.solve(covariance, (x.double() - mean)[..., None])[..., 0]
-        path_velocity = mean_slope + (slope @ solved[..., None])[..., 0]
+        mean, covariance = self._moments(at)
+        first, last, cross = self.covariances
+        solved = torch.linalg.solve(covariance, (x.double() - mean)[..., None])
+        a, b = at.source[:, None, None], at.target[:, None, None]
+        source = self.means[0] + ((a * first + b * cross) @ solved)[..., 0]
+        target = self.means[1] + ((a * cross.T + b * last) @ solved)[..., 0]
+        path_velocity = at.over(x.double()).path_slope(source, target)
+        score = -solved[..., 0]
         values: dict[Quantity, Tensor] = {
-            "velocity": path_velocity + at.product[:, None] * solved,
+            "velocity": path_velocity - at.product[:, None] * score,
             "path_velocity": path_velocity,
-            "score": -solved,
-            "denoiser": at.gamma[:, None] * solved,
+            "score": score,
+            "denoiser": -at.gamma[:, None] * score,
+            "source": source,
+            "target": target,
         }
         return {f"x.{quantity}": values[quantity].to(x.dtype) for quantity in self.predicts}
 

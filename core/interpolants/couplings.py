@@ -21,7 +21,7 @@ from torch import Tensor
 from scorefield.core.draws import SampleStreams
 from scorefield.core.errors import InputError
 from scorefield.core.extras import optional
-from scorefield.core.interpolants.system import given_source
+from scorefield.core.interpolants.system import SOURCE, InterpolantSystem, given_source
 from scorefield.core.names import unknown
 from scorefield.core.state import State
 from scorefield.core.system import System, Values
@@ -29,7 +29,7 @@ from scorefield.core.system import System, Values
 __all__ = ["Coupling", "DataDependent", "Independent", "OptimalTransport", "Origin", "Paired"]
 
 Origin = Literal["given", "normal"]
-"""Source samples in the batch (`source_x` beside `x`), or standard normal noise."""
+"""Source samples in the batch (`source_x` beside `x`), else those of the system's base; or standard normal noise."""
 
 
 class Coupling(ABC):
@@ -56,7 +56,8 @@ class Independent(Coupling):
     """Source and target drawn independently of each other.
 
     Args:
-        origin: `given` shuffles the batch's source samples; `normal` draws noise.
+        origin: `given` shuffles the batch's source samples, or draws from the system's base where the batch has none;
+            `normal` draws noise.
     """
 
     def __init__(self, origin: Origin = "given") -> None:
@@ -66,12 +67,15 @@ class Independent(Coupling):
         """See `Coupling.source`."""
         if self.origin == "normal":
             return _normal(system, state, names, streams)
-        given, kinds = given_source(system, state, names), _mask_kinds(state)
-        shuffled = torch.argsort(streams.uniform())
-        shuffled = shuffled[torch.argsort(kinds[shuffled], stable=True)]
-        index = torch.empty_like(shuffled)
-        index[torch.argsort(kinds, stable=True)] = shuffled
-        return {name: value[index] for name, value in given.items()}
+        found = _given(system, state, names, streams)
+        given = [name for name in found if SOURCE + name in state.condition]
+        if given:
+            kinds, shuffled = _mask_kinds(state), torch.argsort(streams.uniform())
+            shuffled = shuffled[torch.argsort(kinds[shuffled], stable=True)]
+            index = torch.empty_like(shuffled)
+            index[torch.argsort(kinds, stable=True)] = shuffled
+            found |= {name: found[name][index] for name in given}
+        return found
 
 
 class DataDependent(Coupling):
@@ -104,7 +108,7 @@ class OptimalTransport(Coupling):
 
     Args:
         origin: where source samples come from, as in `Independent`.
-        regularisation: entropic regularisation in units of the mean cost; 0 for the exact plan.
+        regularisation: entropic regularisation in units of the mean cost (needs POT); 0 for the exact plan.
     """
 
     def __init__(self, origin: Origin = "given", regularisation: float = 0.0) -> None:
@@ -115,7 +119,7 @@ class OptimalTransport(Coupling):
     def source(self, system: System, state: State, names: Sequence[str], streams: SampleStreams) -> Values:
         """See `Coupling.source`."""
         drawn = (
-            _normal(system, state, names, streams) if self.origin == "normal" else given_source(system, state, names)
+            _normal(system, state, names, streams) if self.origin == "normal" else _given(system, state, names, streams)
         )
         plan = self._plan(_cost(system, state, drawn).cpu().numpy())
         columns = torch.from_numpy(plan).cumsum(0)
@@ -125,10 +129,14 @@ class OptimalTransport(Coupling):
 
     def _plan(self, cost: NDArray[np.float64]) -> NDArray[np.float64]:
         """The plan `[B, B]` between uniform weights: rows are source samples, columns target samples."""
-        ot = optional("ot", "optimal transport needs POT", "ot")
-        even = np.full(len(cost), 1 / len(cost))
         if not self.regularisation:
-            return np.asarray(ot.emd(even, even, cost))
+            from scipy.optimize import linear_sum_assignment
+
+            plan = np.zeros_like(cost)
+            plan[linear_sum_assignment(cost)] = 1 / len(cost)
+            return plan
+        ot = optional("ot", "entropic transport needs POT, unlike regularisation 0", "ot")
+        even = np.full(len(cost), 1 / len(cost))
         settings = {"method": "sinkhorn_log", "numItermax": 10_000}
         return np.asarray(ot.sinkhorn(even, even, cost, self.regularisation, **settings))
 
@@ -137,6 +145,12 @@ def _checked(origin: Origin) -> Origin:
     if origin not in get_args(Origin):
         raise unknown("origin", origin, get_args(Origin))
     return origin
+
+
+def _given(system: System, state: State, names: Sequence[str], streams: SampleStreams) -> Values:
+    if isinstance(system, InterpolantSystem):
+        return system.source(state, names, streams)
+    return given_source(system, state, names)
 
 
 def _normal(system: System, state: State, names: Sequence[str], streams: SampleStreams) -> Values:

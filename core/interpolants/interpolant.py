@@ -6,6 +6,8 @@ I = A x_0 + B x_1, four conditional means describe how the laws of x_r move, eac
     velocity b = E[dI/dr + gamma' z | x_r]       path_velocity v = E[dI/dr | x_r]
     denoiser eta = E[z | x_r]                    score s = -eta / gamma,   b = v - gamma' gamma s
 
+The means of the ends, source E[x_0 | x_r] and target E[x_1 | x_r], are two more (`ends`).
+
 The ODE x' = b carries the source to the target, and so does the SDE with drift b + eps s and noise sqrt(2 eps) for
 every eps(r) >= 0. Where x_0 is Gaussian noise itself it plays the part of z: one-sided interpolants have A = 0 and
 gamma(0) = 1. A mirror interpolant, x_1 + gamma z, carries the data to themselves.
@@ -25,17 +27,20 @@ import torch
 from torch import Tensor
 
 from scorefield.core.errors import InputError
+from scorefield.core.interpolants.ends import ends_score, ends_velocity, knows_ends
 from scorefield.core.interpolants.gammas import Fading, FadingCosine, Gamma, Zero, gamma_named
 from scorefield.core.names import unknown
 from scorefield.core.paths import Cosine, GaussianPath, Linear
 
 __all__ = [
     "INTERPOLANTS", "QUANTITIES", "Coefficients", "EncoderDecoder", "Interpolant", "LinearInterpolant", "Mirror",
-    "OneSidedLinear", "OneSidedTrigonometric", "Quantity", "Trigonometric", "interpolant_named",
+    "OneSidedLinear", "OneSidedTrigonometric", "Quantity", "Term", "Trigonometric", "interpolant_named",
 ]  # fmt: skip
 
-Quantity = Literal["velocity", "path_velocity", "score", "denoiser"]
+Quantity = Literal["velocity", "path_velocity", "score", "denoiser", "source", "target"]
 QUANTITIES: tuple[str, ...] = get_args(Quantity)
+Term = Quantity | Literal["state"]
+"""What weights are of: predicted quantities, and x_r itself."""
 
 
 @dataclass(frozen=True)
@@ -109,18 +114,20 @@ class Interpolant(ABC):
         """dI/dr for states `[B, ...]` and times `[B]`."""
         return self.coefficients(r).over(target).path_slope(source, target)
 
-    def velocity_weights(self, known: Collection[Quantity], r: Tensor) -> dict[Quantity, Tensor]:
-        """The velocity b as a weighted sum of known quantities, at times `r`.
+    def velocity_weights(self, known: Collection[Quantity], r: Tensor) -> dict[Term, Tensor]:
+        """The velocity b as a weighted sum of known quantities (and of x_r, `state`), at times `r`.
 
         Raises:
             InputError: b does not follow from them.
         """
         if "velocity" in known:
             return {"velocity": torch.ones_like(r)}
+        if knows_ends(known):
+            return ends_velocity(self, known, r)
         if not self.still and "path_velocity" not in known:
             what = f"the velocity does not follow from {' and '.join(known) or 'nothing'}"
             raise InputError(what, mend="predict velocity, or path_velocity with score or denoiser")
-        weights: dict[Quantity, Tensor] = {} if self.still else {"path_velocity": torch.ones_like(r)}
+        weights: dict[Term, Tensor] = {} if self.still else {"path_velocity": torch.ones_like(r)}
         if isinstance(self.gamma, Zero):
             return weights
         if "score" in known:
@@ -129,8 +136,8 @@ class Interpolant(ABC):
             return {**weights, "denoiser": self.gamma.slope(r)}
         raise InputError("path_velocity lacks the noise's part of the velocity", mend="predict score or denoiser too")
 
-    def score_weights(self, known: Collection[Quantity], r: Tensor) -> dict[Quantity, Tensor]:
-        """The score as a weighted sum of known quantities, at times `r`.
+    def score_weights(self, known: Collection[Quantity], r: Tensor) -> dict[Term, Tensor]:
+        """The score as a weighted sum of known quantities (and of x_r, `state`), at times `r`.
 
         Raises:
             InputError: there is no score, or it does not follow from them.
@@ -143,6 +150,8 @@ class Interpolant(ABC):
             return {"score": torch.ones_like(r)}
         if "denoiser" in known:
             return {"denoiser": -1 / self.gamma.value(r)}
+        if knows_ends(known):
+            return ends_score(self, known, r)
         mend = "predict score or denoiser too; where the source is Gaussian, train on gaussian_path()"
         raise InputError(f"the score does not follow from {' and '.join(known)}", mend=mend)
 

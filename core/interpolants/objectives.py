@@ -1,11 +1,14 @@
 """What networks of interpolants are trained on.
 
 Each quantity is the conditional mean of a known target y: dI/dr + gamma' z for the velocity, dI/dr for the path
-velocity, z for the denoiser, -z / gamma for the score. Its loss is E[|f(x_r, r) - y|^2], or the bilinear form
-E[|f|^2 / 2 - y . f], which is half of that up to a constant and may be negative.
+velocity, z for the denoiser, -z / gamma for the score, x_0 for the source, x_1 for the target. Its loss is
+E[|f(x_r, r) - y|^2], or the bilinear form E[|f|^2 / 2 - y . f], which is half of that up to a constant and may be
+negative.
 
 With both signs of z for the same (x_0, x_1, r) (antithetic) the terms in gamma' and 1 / gamma, which are unbounded at
 the ends, cancel in the gradient.
+
+Where the target's mean is predicted there may be population terms as well, as in `core.objectives`.
 
 Source: Albergo, Boffi and Vanden-Eijnden 2023 (arXiv 2303.08797), sections 2 and 6. Their published code
 learns -E[z | x_r] as its denoiser; ours is +E[z | x_r].
@@ -24,16 +27,19 @@ from scorefield.core.draws import SampleStreams
 from scorefield.core.errors import InputError
 from scorefield.core.interpolants.couplings import Coupling, Independent
 from scorefield.core.interpolants.gammas import Zero
-from scorefield.core.interpolants.interpolant import Coefficients, Quantity
+from scorefield.core.interpolants.interpolant import Coefficients, Term
 from scorefield.core.interpolants.system import InterpolantSystem
 from scorefield.core.names import unknown
-from scorefield.core.objectives import Draws, Objective
+from scorefield.core.objectives import Draws, Objective, named_terms
+from scorefield.core.population import PopulationTerm
 from scorefield.core.state import State
 from scorefield.core.system import Component, System
 
-__all__ = ["Form", "InterpolantMatching"]
+__all__ = ["Form", "InterpolantMatching", "Spread", "Weighting"]
 
 Form = Literal["mse", "bilinear"]
+Spread = Literal["uniform", "even", "shared", "logit"]
+Weighting = Literal["plain", "balanced"]
 
 
 class InterpolantMatching(Objective):
@@ -42,11 +48,21 @@ class InterpolantMatching(Objective):
     Losses are means over the free entries of each component's space, named `component_quantity`.
 
     Args:
-        coupling: joins source and target samples; by default the batch's source samples, shuffled.
+        coupling: joins source and target samples; by default they are independent: the batch's source samples,
+            shuffled, or draws from the system's base.
         form: `mse`, or `bilinear` as published.
         antithetic: use z and -z: two network calls, half the variance or less.
-        margin: times are uniform on [margin, 1 - margin]; by default 1e-5 where antithetic, else 1e-3.
+        margin: times r lie in [margin, 1 - margin], or as far from 0 and 1 as two numbers say; by default 1e-5 where
+            antithetic, else 1e-3.
         weights: weight of each loss in the total, 1 where not named.
+        times: `uniform`; `even`: the same with the batch spread evenly; `shared`: one for the whole batch, equal in all
+            processes; `logit`: uniform in log(r / (1 - r)), the log-ratio of the scales of a linear interpolant.
+        weighting: `plain`, or `balanced`: errors of the target count in proportion to what its best linear prediction
+            leaves unknown, 1 - B^2 / V with V = A^2 + B^2 + (gamma / s)^2, where the ends have equal variance.
+        data_std: root mean square of the target samples, s of the weighting `balanced`.
+        population: terms on features of the whole batch's targets and predictions of them, as those of
+            `DenoisingScoreMatching`.
+        population_of: the component that these terms look at; the first one by default.
 
     Raises:
         InputError: an argument cannot be.
@@ -57,31 +73,66 @@ class InterpolantMatching(Objective):
         coupling: Coupling | None = None,
         form: Form = "mse",
         antithetic: bool = True,
-        margin: float | None = None,
+        margin: float | tuple[float, float] | None = None,
         weights: dict[str, float] | None = None,
+        times: Spread = "uniform",
+        weighting: Weighting = "plain",
+        data_std: float = 0.5,
+        population: list[PopulationTerm] | None = None,
+        population_of: str | None = None,
     ) -> None:
-        if form not in get_args(Form):
-            raise unknown("form", form, get_args(Form))
-        self.margin = (1e-5 if antithetic else 1e-3) if margin is None else margin
-        if not 0 <= self.margin < 0.5:
-            raise InputError(f"margin {self.margin:g}", mend="give at least 0 and less than 0.5")
+        for kind, name, known in (
+            ("form", form, get_args(Form)),
+            ("sampling of times", times, get_args(Spread)),
+            ("weighting", weighting, get_args(Weighting)),
+        ):
+            if name not in known:
+                raise unknown(kind, name, known)
+        if margin is None:
+            margin = 1e-5 if antithetic else 1e-3
+        self.margins = (margin, margin) if isinstance(margin, int | float) else (margin[0], margin[1])
+        for number in self.margins:
+            if not 0 <= number < 0.5 or (times == "logit" and not number):
+                mend = "give at least 0 (more for logit times) and less than 0.5"
+                raise InputError(f"margin {number:g}", mend=mend)
+        if not data_std > 0:
+            raise InputError(f"data_std is {data_std:g}", mend="give a positive number")
+        self.weighting, self.data_std = weighting, data_std
         self.coupling = Independent() if coupling is None else coupling
-        self.form, self.antithetic, self.weights = form, antithetic, dict(weights or {})
+        self.form, self.antithetic, self.weights, self.times = form, antithetic, dict(weights or {}), times
+        self.population, self.population_of = named_terms(population or []), population_of
 
     def draw(self, system: System, state: State, streams: SampleStreams) -> Draws:
         """See `Objective.draw`; source samples, then what the network draws, come last."""
         interpolants = _interpolants(system).interpolants
-        t = self.margin + streams.uniform() * (1 - 2 * self.margin)
+        t = self._times(self._unit(streams))
+        if self.times == "shared":  # a network can tell from an expanded tensor that the time is one for all rows
+            t = t.to(state.dtype).expand(len(state))
         noise = system.noise(state, streams)
         names = [name for name, interpolant in interpolants.items() if interpolant.begins == "given"]
         source = self.coupling.source(system, state, names, streams) if names else {}
         return Draws(t, noise, source, system.network.draws(state, streams))
 
+    def _unit(self, streams: SampleStreams) -> Tensor:
+        """Numbers in [0, 1), float64 `[B]`, or `[1]` where all share one."""
+        if self.times == "shared":
+            return torch.full((1,), streams.shared(), dtype=torch.float64, device=streams.rows.device)
+        return streams.even() if self.times == "even" else streams.uniform()
+
+    def _times(self, unit: Tensor) -> Tensor:
+        """Times t = 1 - r, from numbers in [0, 1)."""
+        first, last = self.margins[1], 1 - self.margins[0]
+        if self.times != "logit":
+            return first + unit * (last - first)
+        ends = torch.tensor([first, last], dtype=unit.dtype, device=unit.device).logit()
+        return torch.sigmoid(ends[0] + unit * (ends[1] - ends[0]))
+
     def losses(self, system: System, state: State, draws: Draws) -> dict[str, Tensor]:
-        """See `Objective.losses`.
+        """See `Objective.losses`; population terms come after the quantities, by their names.
 
         Raises:
-            InputError: the system's components are no interpolants, or a weight names no loss.
+            InputError: the system's components are no interpolants, a weight names no loss, or population terms have
+                no predictions to look at.
         """
         interpolants = _interpolants(system).interpolants
         state = State(state.components, state.masks, {**state.condition, **draws.condition})
@@ -106,16 +157,30 @@ class InterpolantMatching(Objective):
         predicted = system.quantities(ends.replace(points), draws.t.to(ends.dtype))
         losses = {}
         for name, outputs in predicted.items():
-            slope = at[name].path_slope(source[name], ends[name])
             for quantity, output in outputs.items():
-                wanted = _target(quantity, at[name], slope, draws.noise[name])
+                wanted = _wanted(quantity, at[name], source[name], ends[name], draws.noise[name])
                 terms = (output - wanted).square() if self.form == "mse" else output * (0.5 * output - wanted)
+                if quantity == "target" and self.weighting == "balanced":
+                    terms = terms / self._unknown(at[name])
                 losses[f"{name}_{quantity}"] = _free_mean(terms, system.components[name], ends).mean()
+        name = self.population_of or next(iter(system.components))
+        for key, term in self.population.items():
+            if "target" not in predicted.get(name, {}):
+                what = f"population terms look at predictions of the target, which {name} has none of"
+                raise InputError(what, mend="let the system predict target, or leave the terms out")
+            if term.weight:
+                losses[key] = term(ends[name], predicted[name]["target"], ends.masks)
         return losses
+
+    def _unknown(self, at: Coefficients) -> Tensor:
+        """What the best linear prediction leaves unknown of the target, as a share of its variance."""
+        others = at.source.square() + (at.gamma / self.data_std).square()
+        return others / (others + at.target.square())
 
     def total(self, losses: Mapping[str, Tensor]) -> Tensor:
         """See `Objective.total`."""
-        return torch.stack([self.weights.get(name, 1.0) * loss for name, loss in losses.items()]).sum()
+        factors = {**self.weights, **{name: term.weight for name, term in self.population.items()}}
+        return torch.stack([factors.get(name, 1.0) * loss for name, loss in losses.items()]).sum()
 
 
 def _interpolants(system: System) -> InterpolantSystem:
@@ -124,12 +189,14 @@ def _interpolants(system: System) -> InterpolantSystem:
     return system
 
 
-def _target(quantity: Quantity, at: Coefficients, slope: Tensor, noise: Tensor) -> Tensor:
-    if quantity == "velocity":
-        return slope + at.gamma_slope * noise
-    if quantity == "path_velocity":
-        return slope
-    return noise if quantity == "denoiser" else -noise / at.gamma
+def _wanted(quantity: Term, at: Coefficients, source: Tensor, target: Tensor, noise: Tensor) -> Tensor:
+    """What the quantity is the conditional mean of."""
+    if quantity in ("source", "target"):
+        return source if quantity == "source" else target
+    if quantity in ("score", "denoiser"):
+        return noise if quantity == "denoiser" else -noise / at.gamma
+    slope = at.path_slope(source, target)
+    return slope + at.gamma_slope * noise if quantity == "velocity" else slope
 
 
 def _free_mean(terms: Tensor, component: Component, state: State) -> Tensor:

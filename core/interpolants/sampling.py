@@ -8,7 +8,8 @@ With b the velocity, s the score and a diffusion eps(r) >= 0 of the user's choic
 have the interpolant's laws for every eps; eps = 0 is the ODE. A step of length |h| is a table of coefficients on what
 the network predicts: h times the velocity's weights plus eps |h| times the score's, and sqrt(2 eps |h|) on noise.
 Heun's method averages the coefficients of both ends with the same noise, which for noise that does not depend on x has
-weak order 2; Euler-Maruyama has weak order 1.
+weak order 2; Euler-Maruyama has weak order 1. Where the network predicts means of the ends, a step of the ODE is
+exact for means that stay as they are (as DDIM's is for Gaussian paths), and no coefficient is infinite at the target.
 
 Source: Albergo, Boffi and Vanden-Eijnden 2023 (arXiv 2303.08797), section 2; Kloeden and Platen 1992, chapter 15.
 """
@@ -25,7 +26,7 @@ from torch import Tensor
 from scorefield.core.adaptive import TorchDiffEq
 from scorefield.core.denoiser import Denoiser
 from scorefield.core.errors import InputError
-from scorefield.core.interpolants.interpolant import Quantity
+from scorefield.core.interpolants.interpolant import Term
 from scorefield.core.interpolants.system import InterpolantSystem
 from scorefield.core.names import unknown
 from scorefield.core.noise import NoiseSource, Replayed
@@ -34,19 +35,22 @@ from scorefield.core.solvers.solver import Carry, Plan, Solver
 from scorefield.core.state import State
 from scorefield.core.system import System, Values
 
-__all__ = ["Diffusion", "Method", "Transport", "transport"]
+__all__ = ["Diffusion", "Method", "Spacing", "Transport", "transport"]
 
 Method = Literal["euler", "heun"]
 _METHODS = (*get_args(Method), "dopri5")
 Diffusion = float | Callable[[float], float]
 """eps, or eps(r)."""
 
-Quantities = dict[str, dict[Quantity, Tensor]]
-Rows = dict[str, list[tuple[Quantity, float]]]
+Spacing = Literal["uniform", "cosine"]
+
+Quantities = dict[str, dict[Term, Tensor]]
+Rows = dict[str, list[tuple[Term, float]]]
+Columns = dict[str, dict[Term, Tensor]]
 
 
 class Transport(Solver):
-    """The ODE or SDE of an `InterpolantSystem` on equal steps.
+    """The ODE or SDE of an `InterpolantSystem`.
 
     Args:
         steps: their number.
@@ -54,19 +58,30 @@ class Transport(Solver):
         diffusion: eps, a number or a function of r = 1 - t.
         start: t of the given samples; 1 is the source.
         end: t to arrive at; larger than `start` to go backwards.
+        grid: `uniform` steps in r, or `cosine`: shorter ones towards both ends.
     """
 
     def __init__(
-        self, steps: int, method: Method = "heun", diffusion: Diffusion = 0.0, start: float = 1.0, end: float = 0.0
+        self,
+        steps: int,
+        method: Method = "heun",
+        diffusion: Diffusion = 0.0,
+        start: float = 1.0,
+        end: float = 0.0,
+        grid: Spacing = "uniform",
     ) -> None:
         if steps < 1:
             raise InputError(f"{steps} steps", mend="give at least 1")
-        if method not in get_args(Method):
-            raise unknown("method", method, get_args(Method))
+        for kind, name, known in (("method", method, get_args(Method)), ("grid", grid, get_args(Spacing))):
+            if name not in known:
+                raise unknown(kind, name, known)
         if not (0 <= start <= 1 and 0 <= end <= 1 and start != end):
             raise InputError(f"t from {start:g} to {end:g}", mend="give two different numbers in [0, 1]")
         self.steps, self.method = steps, method
-        self.r = torch.linspace(1 - start, 1 - end, steps + 1, dtype=torch.float64)
+        share = torch.linspace(0, 1, steps + 1, dtype=torch.float64)
+        if grid == "cosine":
+            share = 0.5 * (1 - (math.pi * share).cos())
+        self.r = ((1 - share) * (1 - start) + share * (1 - end)).clamp(0, 1)
         self.amounts = _amounts(diffusion, self.r)
         self.stochastic = any(self.amounts)
 
@@ -95,11 +110,22 @@ class TransportPlan(Plan):
 
     def __init__(self, system: InterpolantSystem, r: Tensor, amounts: list[float], heun: bool) -> None:
         self._system, self._heun, self.length = system, heun, len(r) - 1
+        self._exact = system.ends and not any(amounts)
         inside, widths, eps = system.inside(r, any(amounts)), r.diff(), torch.tensor(amounts, dtype=r.dtype)
+        if self._exact:
+            columns = system.steps(r[:-1], r[1:])
+            if not all(bool(c[0].isfinite()) for column in columns.values() for c in column.values()):
+                r = torch.cat([inside[:1], r[1:]])
+                columns = system.steps(r[:-1], r[1:])
+            inside = r
+            self._begin = self._end = _rows(columns, self.length)
+        else:
+            weights = system.weights(inside, any(amounts))
+            self._begin = _table(weights, slice(None, -1), widths, eps)
+            self._end = _table(weights, slice(1, None), widths, eps)
+        # The velocity made of the target's mean is as stiff as 1 / (1 - r): where it is, Heun's last step is Euler's.
+        self._averaged = self.length - int(system.ends and bool(inside[-1] != r[-1]))
         self.times, self.ends = (1 - inside).tolist(), (1 - r[1:]).tolist()
-        weights = system.weights(inside, any(amounts))
-        self._begin = _table(weights, slice(None, -1), widths, eps)
-        self._end = _table(weights, slice(1, None), widths, eps)
         spread = eps[:-1] + eps[1:] if heun else 2 * eps[:-1]
         self._noise: list[float] = (spread * widths.abs()).sqrt().tolist()
 
@@ -117,8 +143,10 @@ class TransportPlan(Plan):
         if self._noise[index]:
             draws = self._system.noise(state, noise)
             values = {n: torch.add(v, draws[n], alpha=self._noise[index]) for n, v in values.items()}
-        if self._heun:
+        if self._heun and index < self._averaged:
             second = self._predicted(state.replace(values), index + 1, denoise)
+            if self._exact:  # only the means are averaged
+                second = {n: {**outputs, "state": state[n]} for n, outputs in second.items()}
             values = _moved(values, second, self._end[index], 0.5)
             values = _moved(values, first, self._begin[index], -0.5)
         return Carry(state.replace(values))
@@ -126,21 +154,25 @@ class TransportPlan(Plan):
     def _predicted(self, state: State, point: int, denoise: Denoiser) -> Quantities:
         found = self._system.quantities(state, denoise.time(point))
         denoise.watch({f"{n}.{q}": value for n, outputs in found.items() for q, value in outputs.items()}, point)
-        return found
+        return {name: {**outputs, "state": state[name]} for name, outputs in found.items()}
 
 
-def _table(
-    weights: Mapping[str, list[dict[Quantity, Tensor]]], points: slice, widths: Tensor, eps: Tensor
-) -> list[Rows]:
+def _table(weights: Mapping[str, list[dict[Term, Tensor]]], points: slice, widths: Tensor, eps: Tensor) -> list[Rows]:
     """What each step adds of the quantities predicted at its end of `points`, by component."""
-    columns: dict[str, dict[Quantity, list[float]]] = {}
+    columns: Columns = {}
     for name, (velocity, *score) in weights.items():
         total = {quantity: widths * weight[points] for quantity, weight in velocity.items()}
         for quantity, weight in score[0].items() if score else ():
             langevin = eps[points] * widths.abs() * weight[points]
             total[quantity] = total[quantity] + langevin if quantity in total else langevin
-        columns[name] = {quantity: value.tolist() for quantity, value in total.items()}
-    return [{n: [(q, c[i]) for q, c in column.items()] for n, column in columns.items()} for i in range(len(widths))]
+        columns[name] = total
+    return _rows(columns, len(widths))
+
+
+def _rows(columns: Columns, steps: int) -> list[Rows]:
+    """The coefficients of each step, as numbers."""
+    lists = {n: {quantity: value.tolist() for quantity, value in column.items()} for n, column in columns.items()}
+    return [{n: [(q, c[i]) for q, c in column.items()] for n, column in lists.items()} for i in range(steps)]
 
 
 def _moved(values: Values, predicted: Quantities, rows: Rows, share: float = 1.0) -> Values:

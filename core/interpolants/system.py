@@ -5,19 +5,23 @@
 
 Times are t = 1 - r, so the target lies at t = 0 as data do. As a system it predicts the velocity dx/dt = -b of its
 ODE, and the score where that is known; a two-sided interpolant has no other prediction, and solvers that ask for one
-are told so. `quantities` gives what the network was trained on.
+are told so. `quantities` gives what the network was trained on. Source samples are given in the condition, or drawn
+from the system's `Base`, in training as in sampling.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from scorefield.core.errors import InputError
+from scorefield.core.interpolants.bases import Base
+from scorefield.core.interpolants.ends import ends_steps, knows_ends
 from scorefield.core.interpolants.gammas import Zero
-from scorefield.core.interpolants.interpolant import QUANTITIES, Interpolant, Quantity
+from scorefield.core.interpolants.interpolant import QUANTITIES, Interpolant, Quantity, Term
 from scorefield.core.names import unknown
 from scorefield.core.noise import NoiseSource
 from scorefield.core.paths import GaussianPath
@@ -50,9 +54,7 @@ class Bridge(GaussianPath):
             InputError: always.
         """
         what = f"a component on the {type(self.interpolant).__name__} interpolant has no Gaussian path"
-        raise InputError(
-            what, mend="sample it with core.interpolants.transport; with a Gaussian source use gaussian_path()"
-        )
+        raise InputError(what, mend="sample it with the solver transport; with a Gaussian source use gaussian_path()")
 
     def variance(self, t: Tensor) -> Tensor:
         """There is none, as `log_alpha` says."""
@@ -89,6 +91,7 @@ class InterpolantSystem(System):
             where that is one.
         predicts: what it returns; the velocity must follow. The SDE also needs the score, directly or by `denoiser`.
         margin: at ends where a quantity has an infinite weight, it is evaluated this far inside.
+        base: draws source samples where the condition gives none.
 
     Raises:
         InputError: a component is no interpolant, or the quantities do not fit together.
@@ -100,8 +103,10 @@ class InterpolantSystem(System):
         network: Network,
         predicts: Sequence[Quantity] = ("velocity",),
         margin: float = 1e-3,
+        base: Base | None = None,
     ) -> None:
         super().__init__(components, network)
+        self.base = base
         for quantity in predicts:
             if quantity not in QUANTITIES:
                 raise unknown("quantity", quantity, QUANTITIES, place="predicts")
@@ -113,9 +118,15 @@ class InterpolantSystem(System):
             if isinstance(interpolant.gamma, Zero) and {"score", "denoiser"} & set(predicts):
                 interpolant.score_weights(predicts, torch.zeros(()))
         self._margins: dict[bool, float] = {}
+        self.ends = knows_ends(self.predicts)
         self.inside(torch.zeros(()))  # raises where the velocity does not follow
 
-    def weights(self, r: Tensor, scores: bool = False) -> dict[str, list[dict[Quantity, Tensor]]]:
+    def prepare(self, data: Any) -> None:
+        """See `System.prepare`: the base takes its material."""
+        if self.base is not None:
+            self.base.prepare(data)
+
+    def weights(self, r: Tensor, scores: bool = False) -> dict[str, list[dict[Term, Tensor]]]:
         """Weights of the predicted quantities in the velocity b and, with `scores`, in the score, by component.
 
         Raises:
@@ -128,6 +139,10 @@ class InterpolantSystem(System):
                 found[name].append(interpolant.score_weights(self.predicts, r))
         return found
 
+    def steps(self, r: Tensor, s: Tensor) -> dict[str, dict[Term, Tensor]]:
+        """What components gain from times `r` to `s`, by the means of the ends; see `ends_steps`."""
+        return {name: ends_steps(interpolant, self.predicts, r, s) for name, interpolant in self.interpolants.items()}
+
     def inside(self, r: Tensor, scores: bool = False) -> Tensor:
         """Times r, those within the margin of an end moved to it where weights are infinite at the ends."""
         if scores not in self._margins:
@@ -137,11 +152,11 @@ class InterpolantSystem(System):
         margin = self._margins[scores]
         return r.clamp(margin, 1 - margin)
 
-    def quantities(self, state: State, t: Tensor) -> dict[str, dict[Quantity, Tensor]]:
+    def quantities(self, state: State, t: Tensor) -> dict[str, dict[Term, Tensor]]:
         """What the network predicts at times t = 1 - r `[B]`, in each component's space, by component and quantity."""
         outputs: Values = self.network(state, t)
         single = len(self.predicts) == 1
-        found: dict[str, dict[Quantity, Tensor]] = {}
+        found: dict[str, dict[Term, Tensor]] = {}
         for name, component in self.components.items():
             keys = {q: name if single and name in outputs else f"{name}.{q}" for q in self.predicts}
             found[name] = {q: component.space.project(outputs[key], state.masks) for q, key in keys.items()}
@@ -170,17 +185,32 @@ class InterpolantSystem(System):
         total = {}
         for name, row in weights.items():
             shape = [-1] + [1] * (state[name].ndim - 1)
-            parts = [w.to(state.dtype).reshape(shape) * outputs[name][q] for q, w in row[-1].items()]
+            values = {**outputs[name], "state": state[name]}
+            parts = [w.to(state.dtype).reshape(shape) * values[q] for q, w in row[-1].items()]
             total[name] = sum(parts[1:], parts[0])
         return total
 
+    def source(self, state: State, names: Sequence[str], noise: NoiseSource) -> Values:
+        """Samples x_0 of components: those in the condition (`source_x` for a component `x`), else the base's.
+
+        Raises:
+            InputError: there are none, or they are shaped unlike the component.
+        """
+        given = [name for name in names if self.base is None or SOURCE + name in state.condition]
+        found = given_source(self, state, given)
+        if self.base is not None and len(given) < len(names):
+            drawn = self.base.draw(state, noise)
+            rest = {name: drawn[name] for name in names if name not in found}
+            found |= {n: self.components[n].space.project(value, state.masks) for n, value in rest.items()}
+        return found
+
     def prior(self, state: State, source: NoiseSource) -> State:
-        """The state at r = 0: noise, or the source samples in the condition (`source_x` for a component `x`).
+        """The state at r = 0: noise, or what `source` gives.
 
         Raises:
             InputError: source samples are missing.
         """
-        given = given_source(self, state, [n for n, i in self.interpolants.items() if i.begins != "noise"])
+        given = self.source(state, [n for n, i in self.interpolants.items() if i.begins != "noise"], source)
         drawn = {
             name: component.space.noise(state[name], state.masks, source)
             for name, component in self.components.items()

@@ -315,7 +315,7 @@ def test_a_missing_library_names_its_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "ot", None)
     monkeypatch.setitem(sys.modules, "torchdiffeq._impl.odeint", None)
     with pytest.raises(InputError, match=r"scorefield\[ot\]"):
-        sources(OptimalTransport(), graphs(2))
+        sources(OptimalTransport(regularisation=0.1), graphs(2))
     with pytest.raises(InputError, match=r"scorefield\[ode\]"):
         transport(gaussian(), points(2), method="dopri5")
 
