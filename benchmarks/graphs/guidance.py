@@ -1,6 +1,7 @@
 """Guidance of one molecule run: how far each way moves a property, and what it costs in validity and network calls.
 
-    python benchmarks/graphs/guidance.py runs/qm9 --test qm9_test.smi --num 500 --out guidance.json [--only PART ...]
+    PYTHONPATH=benchmarks python benchmarks/graphs/guidance.py runs/qm9 --test qm9_test.smi
+        --num 500 --out guidance.json [--only PART ...]
 
 Tasks: `share`, a third of nitrogen among the atoms (an energy with a gradient); `logp`, Crippen's log P of 1 (none);
 `infill`, the atoms of test molecules with the type of every second one given (an observation). Every way runs with
@@ -35,6 +36,7 @@ from scorefield.core.solvers.registry import make_solver
 from scorefield.core.state import State
 from scorefield.domains.graphs.chemistry.atoms import AtomTable
 from scorefield.domains.graphs.chemistry.encode import encode
+from scorefield.domains.graphs.domain import GraphDomain
 from scorefield.domains.graphs.formats import read_molecules
 from scorefield.domains.graphs.molecules import Molecules
 from scorefield.domains.graphs.statistics.population import MoleculePopulation
@@ -190,7 +192,7 @@ def measure(bench: Bench, task: str, row: Way, steps: int) -> dict[str, Any]:
         seen.update(calls=calls, wanted=bench.distance(task, molecules, state))
         return molecules
 
-    found = quality(make, bench.test, STATISTICS)
+    found = quality(GraphDomain(), make, bench.test, STATISTICS)
     return {**seen, **found}
 
 

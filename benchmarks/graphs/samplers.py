@@ -1,6 +1,7 @@
 """Evaluations against quality for one molecule run: which sampler gives what for how many network calls.
 
-    python benchmarks/graphs/samplers.py runs/qm9 --test qm9_test.smi --num 2000 --out samplers.json [--only pc-25 ...]
+    PYTHONPATH=benchmarks python benchmarks/graphs/samplers.py runs/qm9 --test qm9_test.smi
+        --num 2000 --out samplers.json [--only pc-25 ...]
 
 Prints a table with 95 % intervals; finished rows are kept in the output file, so that a stopped run continues.
 """
@@ -15,6 +16,7 @@ import torch
 from quality import Kept, cell, quality
 
 import scorefield as sf
+from scorefield.domains.graphs.domain import GraphDomain
 from scorefield.domains.graphs.formats import read_molecules
 from scorefield.domains.graphs.molecules import Molecules
 from scorefield.domains.graphs.statistics.population import MoleculePopulation
@@ -72,7 +74,7 @@ def measure(model: sf.Model, entry: Entry, num: int, seed: int, test: MoleculePo
     def make() -> Molecules:
         return model.sample(num, solver, steps=steps, seed=seed, weights="raw", device="cpu", **arguments)
 
-    return {"evaluations": evaluations, **quality(make, test, STATISTICS, seed)}
+    return {"evaluations": evaluations, **quality(GraphDomain(), make, test, STATISTICS, seed)}
 
 
 def main() -> None:

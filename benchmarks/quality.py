@@ -1,4 +1,4 @@
-"""What a table row of the molecule benchmarks holds: sample, compare, keep."""
+"""What a table row of the quality benchmarks holds: sample, compare, keep."""
 
 from __future__ import annotations
 
@@ -8,24 +8,21 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from scorefield.core.comparison import Comparing
 from scorefield.core.files import atomic
 from scorefield.core.statistics.table import Row
-from scorefield.domains.graphs.molecules import Molecules
-from scorefield.domains.graphs.statistics.comparing import compare_molecules
-from scorefield.domains.graphs.statistics.population import MoleculePopulation
 
 __all__ = ["Kept", "cell", "quality"]
 
 
 def quality(
-    make: Callable[[], Molecules], test: MoleculePopulation, statistics: Iterable[str], seed: int = 0
+    domain: Comparing, make: Callable[[], Any], real: Any, statistics: Iterable[str], seed: int = 0
 ) -> dict[str, Any]:
-    """CPU seconds of making molecules, and their statistics as [value, low, high, floor]."""
+    """CPU seconds of making samples, and their statistics against a real population as [value, low, high, floor]."""
     begin = time.process_time()
-    molecules = make()
+    samples = make()
     seconds = time.process_time() - begin
-    generated = MoleculePopulation(molecules, activations=test.activations)
-    rows = compare_molecules(test, generated, only=tuple(statistics), figures=False, seed=seed).rows
+    rows = domain.compare(real, domain.population(samples), only=tuple(statistics), figures=False, seed=seed).rows
     return {"seconds": seconds, **{row.name: _numbers(row) for row in rows}}
 
 
