@@ -171,14 +171,14 @@ class _Piece:
 
 
 def is_one_step(plan: Plan) -> bool:
-    """Whether each step depends on the current state only: no anchors, no earlier predictions.
+    """Whether each step leads on from the current state only: no anchors, one prediction and no earlier ones.
 
     A run can then go on from any state; particles may be replaced and steps repeated.
     """
     if not isinstance(plan, LinearPlan):
         return False
     moves = [move for row in plan.moves.values() for move in row]
-    return all(m.anchor is None and m.point.anchor == 0 and len(m.point.values) <= 1 for m in moves)
+    return all(m.anchor is None and m.point.anchor == 0 and len(m.point.values) == 1 for m in moves)
 
 
 def _back(run: Run, jump: int) -> list[dict[str, tuple[float, float]]]:
