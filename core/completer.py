@@ -21,6 +21,7 @@ from scorefield.core.guidance.observations import GaussianObservation
 from scorefield.core.guidance.potentials import together
 from scorefield.core.guidance.registry import make_guide
 from scorefield.core.guide import Guide
+from scorefield.core.interpolants.system import Bridge
 from scorefield.core.names import unknown
 from scorefield.core.noise import Seeded, stream_seed
 from scorefield.core.progress import SampleBar
@@ -93,6 +94,9 @@ class Completer:
                 raise InputError(f"{count} {what}", mend="give at least 1")
         if diffusion.search is not None or diffusion.teleport is not None:
             raise InputError("search and teleportation know no observations", mend="leave them out")
+        if any(isinstance(component.path, Bridge) for component in diffusion.system.components.values()):
+            what = "a run that carries one set of data to another cannot be held to observations"
+            raise InputError(what, mend="take a run that starts from noise")
         self.diffusion, self.items, self.paths = diffusion, items, paths
         self.per_chunk = max(1, chunk_size // paths)
         best = items.observing()

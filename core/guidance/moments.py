@@ -28,7 +28,7 @@ from scorefield.core.guidance.observations import GaussianObservation
 from scorefield.core.guidance.potentials import Potential, parts, together
 from scorefield.core.guide import Guide, Run
 from scorefield.core.state import State
-from scorefield.core.system import Values
+from scorefield.core.system import Values, placed
 
 __all__ = ["Moments"]
 
@@ -89,7 +89,7 @@ class Moments(Guide):
     def predict(self, state: State, data: Values, index: int, t: Tensor) -> Values:
         """See `Guide.predict`."""
         with torch.enable_grad():
-            seen = {n: v + self._origins[n] if n in self._origins else v for n, v in data.items()}
+            seen = placed(data, self._origins)
             # Residuals are affine in the prediction: their derivative along it is A, on what is observed.
             residuals = [observation.residual(state, seen) for observation in self.observations]
 

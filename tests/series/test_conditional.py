@@ -18,10 +18,13 @@ from scorefield.core.completer import Completer, Observe
 from scorefield.core.completion import Filled, Task
 from scorefield.core.diffusion import Diffusion, Settings
 from scorefield.core.errors import InputError, InputWarning
+from scorefield.core.interpolants.gammas import Zero
+from scorefield.core.interpolants.interpolant import LinearInterpolant
+from scorefield.core.interpolants.system import Bridge
 from scorefield.core.model import Model
 from scorefield.core.paths import DiscreteChain
 from scorefield.core.spaces import Masked
-from scorefield.core.system import Component
+from scorefield.core.system import Component, System
 from scorefield.domains.series.domain import SeriesDomain
 from scorefield.domains.series.given import given_steps
 from scorefield.domains.series.pad_ts.recipe import PaDTS
@@ -77,7 +80,7 @@ def gaussian() -> tuple[Diffusion, np.ndarray, np.ndarray]:
     system = mixture_system(
         components, torch.ones(1), {"x": torch.tensor(mean)[None]}, {"x": torch.tensor(covariance)[None]}
     )
-    settings = Settings("dpmpp-2m", 60, {"final": "denoise"}, precision="64-true", tile_size=4000)
+    settings = Settings("dpmpp-2m", 40, {"final": "denoise"}, precision="64-true", tile_size=2000)
     return Diffusion(system, SeriesDomain(), record(), settings), mean.ravel(), covariance
 
 
@@ -95,11 +98,11 @@ def conditional(
 def sampled(task: str, value: np.ndarray, way: Observe | None = None, **options: object) -> np.ndarray:
     diffusion, *_ = gaussian()
     items = SeriesDomain().open_items(Task(task, value, options), record())
-    answer = Completer(diffusion, items, 4000, way).completed(CPU)[0]
+    answer = Completer(diffusion, items, 2000, way).completed(CPU)[0]
     return np.asarray(answer.sampled)
 
 
-MOMENTS = Observe("moments", {"iterations": 16, "bounds": 4.0}, 1e-3)
+MOMENTS = Observe("moments", {"iterations": 8, "bounds": 4.0}, 1e-3)
 
 
 @pytest.mark.parametrize("task", ["forecast", "impute"])
@@ -114,7 +117,7 @@ def test_moments_draw_from_the_exact_conditional_of_gaussian_data(task: str) -> 
     centre, spread = conditional(mean, covariance, truth, missing)
     std = np.sqrt(np.diag(spread))
     # Five standard errors of the mean; the steps leave the spread a few per cent off.
-    np.testing.assert_allclose(cells.mean(0), centre, atol=5 * std.max() / 4000**0.5)
+    np.testing.assert_allclose(cells.mean(0), centre, atol=5 * std.max() / 2000**0.5)
     np.testing.assert_allclose(cells.std(0), std, rtol=0.06)
     np.testing.assert_allclose(np.cov(cells.T), spread, atol=0.08 * spread.max())
 
@@ -125,7 +128,7 @@ def test_replacement_is_as_biased_as_it_says() -> None:
     cells = sampled("forecast", truth[:-3], Observe("replacement"), horizon=3)
     missing = np.arange(LENGTH)[:, None] >= LENGTH - 3
     centre, spread = conditional(mean, covariance, truth, np.repeat(missing, 2, 1))
-    assert np.abs(cells.mean(0) - centre).max() > 10 * np.sqrt(np.diag(spread).max() / 4000)
+    assert np.abs(cells.mean(0) - centre).max() > 10 * np.sqrt(np.diag(spread).max() / 2000)
 
 
 def test_given_cells_keep_their_text_and_the_others_are_filled(run: Path, holes: Path, tmp_path: Path, capsys) -> None:
@@ -305,6 +308,16 @@ def test_nothing_warns_where_nothing_is_wrong(run: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         Model(run).impute(np.where(np.arange(32).reshape(16, 2) == 9, np.nan, 5.0), 2, steps=2, device="cpu")
+
+
+def test_a_run_between_two_sets_of_data_is_refused() -> None:
+    diffusion, *_ = gaussian()
+    diffusion.system = System(
+        {"x": Component(Bridge(LinearInterpolant(Zero())), Masked(), "velocity")}, diffusion.system.network
+    )
+    items = SeriesDomain().open_items(Task("forecast", np.zeros((LENGTH, 2))), record())
+    with pytest.raises(InputError, match="cannot be held to observations; take a run that starts from noise"):
+        Completer(diffusion, items, 2)
 
 
 def test_a_way_that_cannot_observe_is_refused(run: Path) -> None:
