@@ -31,9 +31,9 @@ def _derivative(function: Callable[[Tensor], Tensor], t: Tensor) -> Tensor:
     with torch.inference_mode(False), torch.enable_grad():  # backwards: ten times quicker here than forwards
         leaf = t if t.requires_grad else t.detach().clone().requires_grad_()
         value = function(leaf)
-        if not value.requires_grad:
-            return torch.zeros_like(leaf)
-        return torch.autograd.grad(value.sum(), leaf, create_graph=t.requires_grad)[0]
+        if value.requires_grad:
+            return torch.autograd.grad(value.sum(), leaf, create_graph=t.requires_grad)[0]
+        return torch.zeros_like(leaf)
 
 
 class GaussianPath(ABC):
@@ -143,9 +143,8 @@ class VP(GaussianPath):
     def time_of(self, log_snr: Tensor) -> Tensor:
         """See `GaussianPath.time_of`; the root of the quadratic log_alpha, in the form that does not cancel."""
         rest = 0.5 * torch.nn.functional.softplus(-2 * log_snr.double())  # -log alpha
-        return (
-            2 * rest / ((0.25 * self.beta_min**2 + (self.beta_max - self.beta_min) * rest).sqrt() + 0.5 * self.beta_min)
-        )
+        root = (0.25 * self.beta_min**2 + (self.beta_max - self.beta_min) * rest).sqrt()
+        return 2 * rest / (root + 0.5 * self.beta_min)
 
     def _betas(self, t: Tensor, num_scales: int) -> Tensor:
         if num_scales <= self.beta_max:
@@ -239,11 +238,15 @@ class EDM(GaussianPath):
 
     def variance(self, t: Tensor) -> Tensor:
         """See the class."""
-        return self.sigma(t) ** 2
+        return (self.sigma_max * t) ** 2
 
     def sigma(self, t: Tensor) -> Tensor:
         """See the class."""
         return self.sigma_max * t
+
+    def time_of(self, log_snr: Tensor) -> Tensor:
+        """See `GaussianPath.time_of`."""
+        return ((-log_snr.double()).exp() / self.sigma_max).clamp(max=1)
 
 
 class Cosine(GaussianPath):
@@ -255,9 +258,7 @@ class Cosine(GaussianPath):
 
     def __init__(self, least_log_snr: float = -5.1) -> None:
         if not least_log_snr < 0:
-            raise InputError(
-                f"least_log_snr = {least_log_snr:g} of a path", mend="give a negative number, such as -5.1"
-            )
+            raise InputError(f"least_log_snr = {least_log_snr:g} of a path", mend="give a negative number")
         self.least_log_snr = least_log_snr
         self.t_max = math.atan(math.exp(-least_log_snr)) * 2 / math.pi
 
@@ -385,8 +386,7 @@ class DiscreteChain(GaussianPath):
 
 
 def _linear_betas(num_steps: int) -> Tensor:
-    scale = 1000 / num_steps
-    return torch.linspace(1e-4 * scale, 0.02 * scale, num_steps, dtype=torch.float64).clamp(max=0.999)
+    return (torch.linspace(0.1, 20, num_steps, dtype=torch.float64) / num_steps).clamp(max=0.999)
 
 
 def _cosine_betas(num_steps: int) -> Tensor:
