@@ -46,11 +46,10 @@ def window_plan(rows: int, length: int) -> list[Stretch]:
 
 def gap_plan(missing: NDArray[np.bool_], length: int) -> list[Stretch]:
     """Windows for the rows `(T,)` of which something is missing."""
-    rows, most = len(missing), max(1, length - 2 * max(1, length // _CONTEXT))
-    plan: list[Stretch] = []
+    rows, plan = len(missing), list[Stretch]()
     left = np.flatnonzero(missing)
     while len(left):
-        group = left[left < left[0] + most]
+        group = left[left < _limit(int(left[0]), rows, length)]
         first, last = int(group[0]), int(group[-1]) + 1
         # In the middle, but not beyond an end of the series; a series shorter than the window ends with it.
         start = min(max((first + last - length) // 2, 0), rows - length)
@@ -58,3 +57,11 @@ def gap_plan(missing: NDArray[np.bool_], length: int) -> list[Stretch]:
         plan.append(Stretch(start, first, last, 1 + max(before, default=-1)))
         left = left[len(group) :]
     return plan
+
+
+def _limit(first: int, rows: int, length: int) -> int:
+    """Where a group of rows that begins with `first` has to end; no context is needed beyond an end of the series."""
+    context = max(1, length // _CONTEXT)
+    if first >= rows - length + context or rows <= length:
+        return rows
+    return max(first + length - 2 * context, length - context if first < context else 0, first + 1)

@@ -268,6 +268,14 @@ def test_far_gaps_share_a_round_and_near_ones_do_not() -> None:
     assert [s.start for s in gap_plan(missing, LENGTH)] == [1, 26, 51]
     missing[30:45] = True
     assert [s.round for s in gap_plan(missing, LENGTH)] == [0, 0, 1, 2, 0]
+    assert [(s.start, s.first, s.last) for s in gap_plan(np.ones(LENGTH, dtype=bool), LENGTH)] == [(0, 0, LENGTH)]
+    # 8 rows at each end need context on one side only, those between on both.
+    assert [(s.first, s.last) for s in gap_plan(np.ones(22, dtype=bool), LENGTH)] == [
+        (0, 7),
+        (7, 13),
+        (13, 19),
+        (19, 22),
+    ]
     assert [(s.start, s.first, s.last) for s in tail_plan(20, 3, LENGTH)] == [(12, 17, 20)]
     assert [s.start for s in window_plan(20, LENGTH)] == [0, 8]
 
