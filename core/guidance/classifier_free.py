@@ -82,7 +82,7 @@ class ClassifierFree(Guide):
         """
         null = null_tokens(system, self.null)
         network = GuidedNetwork(system, null, self.weight, self.interval, self.rescale)
-        return System(system.components, network)
+        return system.around(network)
 
     def begin(self, run: Run) -> Guide:
         """See `Guide.begin`."""

@@ -35,7 +35,7 @@ class SeriesBase(PoolBase):
         InputError: a number that cannot be.
     """
 
-    def __init__(self, jitter: float = 0.1, pool: int = 2048) -> None:
+    def __init__(self, jitter: float = 0.5, pool: int = 2048) -> None:
         super().__init__(pool)
         if not 0 <= jitter < float("inf"):
             raise InputError(f"jitter is {jitter:g}", mend="give 0 or more")
@@ -64,7 +64,7 @@ class BlockBootstrap(SeriesBase):
         InputError: a number that cannot be; when data come, a block longer than their windows.
     """
 
-    def __init__(self, block: int = 8, jitter: float = 0.1, pool: int = 2048) -> None:
+    def __init__(self, block: int = 8, jitter: float = 0.5, pool: int = 2048) -> None:
         super().__init__(jitter, pool)
         if block < 1:
             raise InputError(f"block is {block}", mend="give at least 1")
@@ -98,7 +98,7 @@ class SeasonalNaive(SeriesBase):
 
     season: Tensor
 
-    def __init__(self, period: int | None = None, jitter: float = 0.1, pool: int = 2048) -> None:
+    def __init__(self, period: int | None = None, jitter: float = 0.5, pool: int = 2048) -> None:
         super().__init__(jitter, pool)
         if period is not None and period < 1:
             raise InputError(f"period is {period}", mend="give at least 1, or null for that of the data")

@@ -193,7 +193,7 @@ def test_the_loss_is_the_error_of_the_means(gamma: str) -> None:
     r = float(1 - draws.t[0])
     width = math.sqrt(r * (1 - r)) if gamma == "brownian" else 0.0
     point = (1 - r) * draws.source["x"] + r * x + width * draws.noise["x"]
-    made = system.network(State({"x": point}), draws.t)
+    made = {f"x.{quantity}": value for quantity, value in system.quantities(State({"x": point}), draws.t)["x"].items()}
     losses = objective.losses(system, State({"x": x}), draws)
     assert float(losses["x_target"]) == pytest.approx(float((made["x.target"] - x).square().mean()), rel=1e-4)
     assert float(losses["population_window_correlations"]) == pytest.approx(
@@ -324,6 +324,22 @@ def test_the_sde_and_its_arguments(tmp_path: Path) -> None:
     assert bool(noisy.isfinite().all())
     assert not torch.equal(plain, noisy)
     assert model.score({"x": torch.zeros(2, 12, 2)}, 0.5)["x"].shape == (2, 12, 2)
+
+
+def test_classes_can_be_asked_for_and_strengthened(tmp_path: Path) -> None:
+    steps = np.arange(12)
+    rows = [(k, t, "up" if k % 2 else "down", k % 2 + 0.1 * np.sin(t + k), 0.0 + t) for k in range(40) for t in steps]
+    pd.DataFrame(rows, columns=["sample", "step", "kind", "a", "b"]).to_csv(tmp_path / "own.csv", index=False)
+    tree = configuration()
+    arguments = {"path": str(tmp_path / "own.csv"), "label": "kind", "window": 12, "batch_size": 40}
+    tree["data"] = {"class_path": "scorefield.domains.series.data.SeriesData", "init_args": arguments}
+    model = Model(train(Experiment.from_dict(tree), name="run", out=tmp_path / "run"))
+    plain = model.sample(16, conditions={"label": "up"})
+    assert set(plain.labels) == {"up"}
+    assert not np.array_equal(plain.x, model.sample(16, conditions={"label": "down"}).x)
+    same, strong = (model.sample(16, conditions={"label": "up"}, guide=f"condition:{w}").x for w in (1, 4))
+    np.testing.assert_allclose(same, plain.x, atol=1e-5)
+    assert np.abs(strong - plain.x).max() > 1e-4
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,10 @@ class EndsNetwork(Network):
         interpolant: whose A, B and gamma are meant.
         predicts: `target`, or `target` and `denoiser`.
         data_std: root mean square of the windows, s.
+
+    Attributes:
+        null_condition: as of the trunk, for classifier-free guidance.
+        bounds: lowest and highest output in evaluation mode, where the target is the only one.
     """
 
     def __init__(
@@ -61,24 +65,24 @@ class EndsNetwork(Network):
     ) -> None:
         super().__init__()
         self.trunk, self.interpolant, self.predicts, self.data_std = trunk, interpolant, predicts, data_std
+        self.null_condition = trunk.null_condition
+        self.bounds = (-1.0, 1.0) if len(predicts) == 1 else None
 
     def draws(self, state: State, streams: SampleStreams) -> dict[str, Tensor]:
         """See `Network.draws`."""
         return self.trunk.draws(state, streams)
 
     def forward(self, state: State, t: Tensor) -> dict[str, Tensor]:
-        """See `Network.forward`; outputs by `x.quantity`."""
+        """See `Network.forward`; outputs by `x.quantity`, or as `x` where the target is the only one."""
         x, t = state["x"], single(t)
         parts = self.trunk.predictions(state, t * _SCALE).chunk(len(self.predicts), -1)
-        outputs = {f"x.{quantity}": part for quantity, part in zip(self.predicts, parts, strict=True)}
         at = self.interpolant.coefficients((1 - t.double()).clamp(0, 1)).over(x)
         others = at.source.square() + (at.gamma / self.data_std).square()
         variance = others + at.target.square()
-        target = torch.addcmul(
-            at.target / variance * x, (others / variance).sqrt() * self.data_std, outputs["x.target"]
-        )
-        outputs["x.target"] = target if self.training else target.clamp(-1, 1)
-        return outputs
+        share = (others / variance).sqrt() * self.data_std
+        target = torch.addcmul(at.target / variance * x, share, parts[0])
+        target = target if self.training else target.clamp(-1, 1)
+        return {"x": target} if len(parts) == 1 else {"x.target": target, "x.denoiser": parts[1]}
 
 
 class InterpolantPaDTS:
