@@ -41,3 +41,18 @@ def test_the_tour(tmp_path: Path, program: Callable[..., subprocess.CompletedPro
     assert "<svg" in page or "data:image" in page
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert program("sample", folder / "run", "--num", "3", "--out", tmp_path / "m.smi").returncode == 0
+
+
+@pytest.mark.slow
+def test_the_tour_of_series(tmp_path: Path, program: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    done = program("demo", "--domain", "series", "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "series"
+    rows = {row["name"]: row for row in json.loads((folder / "statistics.json").read_text())["statistics"]}
+    assert rows["vds_exact"]["n_real"] == rows["vds_exact"]["n_generated"] == 1000
+    assert rows["vds_exact"]["value"] < 0.1  # a minute of training
+    assert rows["fdds"]["value"] < 0.1
+    assert rows["memorisation"]["value"] > 0.5
+    page = (folder / "report.html").read_text()
+    assert page.count("data:image") >= 6
+    assert "http://" not in page.replace("http://www.w3.org", "")
