@@ -67,14 +67,21 @@ class DrawSampler(DistributedSampler[int]):
         seed: seed of the draws.
         num_replicas: number of processes.
         rank: this process.
+        batches: those of an epoch, where it is not to be as many as would make a pass.
     """
 
     def __init__(
-        self, dataset: BatchDataset, batch_size: int, seed: int = 0, num_replicas: int = 1, rank: int = 0
+        self,
+        dataset: BatchDataset,
+        batch_size: int,
+        seed: int = 0,
+        num_replicas: int = 1,
+        rank: int = 0,
+        batches: int | None = None,
     ) -> None:
         super().__init__(dataset, num_replicas=num_replicas, rank=rank, seed=seed)  # type: ignore[arg-type]
         self.batch_size = batch_size
-        self.total_size = len(dataset) // batch_size * batch_size
+        self.total_size = (len(dataset) // batch_size if batches is None else batches) * batch_size
         self.num_samples = self.total_size // num_replicas
 
     def __iter__(self) -> Iterator[int]:
@@ -91,6 +98,7 @@ def batch_loader(
     shuffle: bool,
     seed: int,
     draws: bool = False,
+    batches: int | None = None,
     num_workers: int = 0,
     world_size: int = 1,
     rank: int = 0,
@@ -103,6 +111,7 @@ def batch_loader(
         shuffle: a new order in every epoch.
         seed: seed of the order.
         draws: each batch is drawn on its own (`DrawSampler`), in place of passes over the data.
+        batches: drawn batches in an epoch; by default as many as would make a pass.
         num_workers: loading processes; 0 loads in this one.
         world_size: number of training processes.
         rank: this training process.
@@ -118,7 +127,7 @@ def batch_loader(
             mend="choose data.batch_size as a multiple of the number of devices",
         )
     sampler: DistributedSampler[int] = (
-        DrawSampler(dataset, batch_size, seed, world_size, rank)
+        DrawSampler(dataset, batch_size, seed, world_size, rank, batches)
         if draws
         else EpochSampler(dataset, seed, shuffle, world_size, rank)
     )

@@ -1,0 +1,50 @@
+"""The linear predictive score: how well a linear forecaster that has seen only synthetic windows forecasts real series.
+
+Synthetic windows, on the scale on which a model makes them, are cut into context and future; a ridge regression with
+alpha = 1 and an intercept is fitted to them. It forecasts the end of each real series, divided by the mean size of its
+context, and is scored as any forecaster. For a forecast of one path the mean weighted quantile loss is ND.
+
+Source: Kollovieh et al. 2023 (arXiv 2307.11494), section 4.3.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scorefield.core.errors import InputError
+from scorefield.domains.series.forecasters import LinearForecaster
+from scorefield.domains.series.statistics.forecasting import ForecastScores, score_forecasts, seasonal_error
+
+__all__ = ["linear_predictive_score"]
+
+Array = NDArray[np.float64]
+
+
+def linear_predictive_score(
+    synthetic: NDArray[np.floating], histories: list[Array], truth: Array, context: int, season: int = 1
+) -> ForecastScores:
+    """Scores of the forecaster.
+
+    Args:
+        synthetic: windows `(n, context + steps)` as a model makes them, of the size 1 or so.
+        histories: what comes before the values to forecast, at least `context` values each.
+        truth: `(entries, steps)`, NaN where a value is missing.
+        context: steps that are looked back on.
+        season: steps of a season, for MASE.
+
+    Raises:
+        InputError: windows of another length, or with something that is not finite; a history that is too short.
+    """
+    windows = np.asarray(synthetic, dtype=np.float64)
+    if windows.ndim != 2 or windows.shape[1] != context + truth.shape[1]:
+        what = f"synthetic windows of shape {windows.shape}"
+        raise InputError(what, mend=f"give windows of {context} + {truth.shape[1]} steps")
+    short = [k for k, history in enumerate(histories) if len(history) < context]
+    if short:
+        what = f"{len(histories[short[0]])} values before forecast {short[0]}"
+        raise InputError(what, mend=f"give at least the {context} of a context")
+    forecaster = LinearForecaster.fit(windows, context, scaled=True)
+    paths = forecaster.forecast(np.stack([history[-context:] for history in histories]))[:, None]
+    errors = np.array([seasonal_error(history, season) for history in histories])
+    return score_forecasts(paths, truth, errors)
