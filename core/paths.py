@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
@@ -116,10 +116,6 @@ class GaussianPath(ABC):
         return torch.ones_like(t)
 
 
-def _scale_index(t: Tensor, num_scales: int) -> Tensor:
-    return (t * (num_scales - 1)).long()
-
-
 class VP(GaussianPath):
     """Variance preserving, beta linear in t.
 
@@ -151,7 +147,7 @@ class VP(GaussianPath):
             what = f"a chain of {num_scales} steps has no entry for beta_max = {self.beta_max:g}"
             raise InputError(what, mend="give more steps, or num_scales=1000")
         table = torch.linspace(self.beta_min / num_scales, self.beta_max / num_scales, num_scales, dtype=t.dtype)
-        return table.to(t.device)[_scale_index(t, num_scales)]
+        return table.to(t.device)[(t * (num_scales - 1)).long()]
 
     def discretised(self, t: Tensor, num_scales: int) -> tuple[Tensor, Tensor]:
         """The chain of Ho et al.: beta_i from a table of `num_scales` entries."""
@@ -172,8 +168,7 @@ class SubVP(GaussianPath):
     """
 
     def __init__(self, beta_min: float = 0.1, beta_max: float = 20.0) -> None:
-        self._vp = VP(beta_min, beta_max)
-        self.beta_min, self.beta_max = beta_min, beta_max
+        self._vp, self.beta_min, self.beta_max = VP(beta_min, beta_max), beta_min, beta_max
 
     def log_alpha(self, t: Tensor) -> Tensor:
         """See the class."""
@@ -215,7 +210,7 @@ class VE(GaussianPath):
         """Increments of the variance over a geometric table; the one before its first entry counts as zero."""
         log_sigmas = torch.linspace(math.log(self.sigma_min), math.log(self.sigma_max), num_scales, dtype=t.dtype)
         variances = torch.cat([torch.zeros(1, dtype=t.dtype), (2 * log_sigmas).exp()]).to(t.device)
-        index = _scale_index(t, num_scales)
+        index = (t * (num_scales - 1)).long()
         return torch.zeros_like(t), (variances[index + 1] - variances[index]).sqrt()
 
 
@@ -361,16 +356,21 @@ class DiscreteChain(GaussianPath):
         schedule: `linear` (beta from 1e-4 to 0.02 at N = 1000, scaled to other N) or `cosine` (offset 0.008, beta
             at most 0.999).
         num_steps: N.
+        betas: first and last beta of a linear schedule, in place of the scaled ones.
     """
 
-    def __init__(self, schedule: Literal["linear", "cosine"] = "linear", num_steps: int = 1000) -> None:
+    def __init__(
+        self, schedule: Literal["linear", "cosine"] = "linear", num_steps: int = 1000, betas: Sequence[float] = ()
+    ) -> None:
         if schedule not in ("linear", "cosine"):
             raise InputError(f"unknown schedule {schedule!r}", mend="give linear or cosine")
         if num_steps < 2:
             raise InputError(f"a chain of {num_steps} steps", mend="give at least 2")
         self.schedule, self.num_steps = schedule, num_steps
         self.t_min = self.t_least = 1 / num_steps
-        self.betas = _linear_betas(num_steps) if schedule == "linear" else _cosine_betas(num_steps)
+        if betas and not (schedule == "linear" and len(betas) == 2 and 0 < betas[0] <= betas[1] < 1):
+            raise InputError(f"betas {list(betas)} of a {schedule} chain", mend="give two in (0, 1), of a linear one")
+        self.betas = _linear_betas(num_steps, betas) if schedule == "linear" else _cosine_betas(num_steps)
         log_alphas = 0.5 * torch.log1p(-self.betas).cumsum(0)
         self._table = torch.cat([torch.zeros(1, dtype=torch.float64), log_alphas])
 
@@ -385,13 +385,13 @@ class DiscreteChain(GaussianPath):
         return -torch.expm1(2 * self.log_alpha(t))
 
 
-def _linear_betas(num_steps: int) -> Tensor:
-    return (torch.linspace(0.1, 20, num_steps, dtype=torch.float64) / num_steps).clamp(max=0.999)
+def _linear_betas(num_steps: int, ends: Sequence[float]) -> Tensor:
+    first, last = ends or (1e-4 * (1000 / num_steps), 0.02 * (1000 / num_steps))
+    return torch.linspace(first, last, num_steps, dtype=torch.float64).clamp(max=0.999)
 
 
 def _cosine_betas(num_steps: int) -> Tensor:
-    t = torch.linspace(0, 1, num_steps + 1, dtype=torch.float64)
-    squared = ((t + 0.008) / 1.008 * math.pi / 2).cos() ** 2
+    squared = ((torch.linspace(0, 1, num_steps + 1, dtype=torch.float64) + 0.008) / 1.008 * math.pi / 2).cos() ** 2
     return (1 - squared[1:] / squared[:-1]).clamp(max=0.999)
 
 
