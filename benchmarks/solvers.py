@@ -24,7 +24,7 @@ import scorefield as sf
 from scorefield.core.arguments import parameters
 from scorefield.core.comparison import Comparing
 from scorefield.core.errors import InputError
-from scorefield.core.solvers.registry import SOLVERS
+from scorefield.core.solver_registry import SOLVERS
 
 LATER = (0.9, 0.8, 0.7)
 TOLERANCES = (1e-1, 1e-2, 1e-3)

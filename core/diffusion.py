@@ -31,7 +31,7 @@ from scorefield.core.names import unknown
 from scorefield.core.noise import Seeded, stream_seed
 from scorefield.core.sampling import Sampled, sample
 from scorefield.core.shards import Shard
-from scorefield.core.solvers.registry import make_solver
+from scorefield.core.solver_registry import make_solver
 from scorefield.core.state import State
 from scorefield.core.system import Network, System
 from scorefield.core.teleport import open_teleport

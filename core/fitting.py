@@ -27,7 +27,7 @@ from scorefield.core.metrics import EpochLines, Events, MetricsFile
 from scorefield.core.module import ScoreModule
 from scorefield.core.quiet import quiet_training
 from scorefield.core.runs import allocate, check_claim, claim
-from scorefield.core.solvers.registry import make_solver
+from scorefield.core.solver_registry import make_solver
 from scorefield.core.states_data import StatesData
 from scorefield.core.training_files import LAST, AtomicCheckpoints, ModelFiles, checkpoint_callbacks
 

@@ -82,7 +82,7 @@ class Preconditioned(Network):
         return outputs
 
     def _place(self, t: Tensor) -> Tensor:
-        log_snr = next(iter(self.paths.values())).log_snr(t.double())
+        log_snr: Tensor = next(iter(self.paths.values())).log_snr(t.double())
         return ((self._high - log_snr) / (self._high - self._low)).clamp(0, 1).to(t.dtype)
 
     @staticmethod

@@ -23,7 +23,7 @@ from scorefield.core.denoiser import Denoiser
 from scorefield.core.noise import Seeded
 from scorefield.core.paths import VP
 from scorefield.core.predictions import conversion
-from scorefield.core.solvers.registry import SOLVERS, make_solver
+from scorefield.core.solver_registry import SOLVERS, make_solver
 from scorefield.core.solvers.solver import Carry, LinearPlan, LinearSolver
 from scorefield.core.solvers.table import Combination
 from scorefield.core.spaces import Masked

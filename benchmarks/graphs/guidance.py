@@ -32,7 +32,7 @@ from scorefield.core.guidance.search import RolloverSearch
 from scorefield.core.guide import Guide
 from scorefield.core.noise import Seeded
 from scorefield.core.sampling import sample
-from scorefield.core.solvers.registry import make_solver
+from scorefield.core.solver_registry import make_solver
 from scorefield.core.state import State
 from scorefield.domains.graphs.chemistry.atoms import AtomTable
 from scorefield.domains.graphs.chemistry.encode import encode

@@ -73,7 +73,7 @@ def _run_summary(run: Run) -> str:
 
 
 def _solvers() -> Rows:
-    from scorefield.core.solvers.registry import INTERPOLANT_SOLVERS, SOLVERS, describe_arguments
+    from scorefield.core.solver_registry import INTERPOLANT_SOLVERS, SOLVERS, describe_arguments
 
     for name, entry in {**SOLVERS, **INTERPOLANT_SOLVERS}.items():
         kind = "stochastic" if entry.stochastic else "deterministic"

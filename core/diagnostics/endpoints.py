@@ -12,7 +12,7 @@ from scorefield.core.errors import InputError, InputWarning
 from scorefield.core.names import unknown
 from scorefield.core.noise import Replayed, Seeded
 from scorefield.core.sampling import sample
-from scorefield.core.solvers.registry import SOLVERS, describe_arguments, make_solver
+from scorefield.core.solver_registry import SOLVERS, describe_arguments, make_solver
 from scorefield.core.state import State
 from scorefield.core.system import System
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from scorefield.core.calculus import inner, total_dimension
 from scorefield.core.noise import Seeded, stream_seed
 from scorefield.core.sampling import sample
-from scorefield.core.solvers.registry import make_solver
+from scorefield.core.solver_registry import make_solver
 from scorefield.core.state import State
 from scorefield.core.system import System
 

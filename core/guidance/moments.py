@@ -1,7 +1,7 @@
 """Moment matching: observations weighed against what the network itself is sure of.
 
-At x_t the data have mean x0_hat and, by Tweedie's second formula, covariance V = (sigma^2 / alpha) d x0_hat / d x_t. With
-y = A x_0 and an error of variance s^2 the data prediction given y is then
+At x_t the data have mean x0_hat and, by Tweedie's second formula, covariance V = (sigma^2 / alpha) d x0_hat / d x_t.
+With y = A x_0 and an error of variance s^2 the data prediction given y is then
 
     x0_hat + V A^T (A V A^T + s^2)^-1 (y - A x0_hat),
 

@@ -12,7 +12,7 @@ from scorefield.core.denoiser import Denoiser
 from scorefield.core.guide import Guide, Guides, Run
 from scorefield.core.noise import Seeded
 from scorefield.core.paths import VE, VP, GaussianPath
-from scorefield.core.solvers.registry import make_solver
+from scorefield.core.solver_registry import make_solver
 from scorefield.core.spaces import Masked, SymmetricAdjacency
 from scorefield.core.state import State
 from scorefield.core.system import Component, System

@@ -12,7 +12,7 @@ from scorefield.core.guidance.particles import Particles
 from scorefield.core.noise import Seeded
 from scorefield.core.paths import VP
 from scorefield.core.sampling import Sampled, sample
-from scorefield.core.solvers.registry import make_solver
+from scorefield.core.solver_registry import make_solver
 from scorefield.core.spaces import Masked
 from scorefield.core.state import State
 from scorefield.core.system import Component, Network, System, Values

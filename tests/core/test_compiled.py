@@ -7,7 +7,7 @@ import torch
 
 from scorefield.core.denoiser import Denoiser
 from scorefield.core.noise import Replayed, Seeded
-from scorefield.core.solvers.registry import SOLVERS
+from scorefield.core.solver_registry import SOLVERS
 from scorefield.core.solvers.solver import Carry
 from tests.core.two_components import make_system, solver_named
 

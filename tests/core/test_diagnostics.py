@@ -23,7 +23,7 @@ from scorefield.core.noise import Seeded
 from scorefield.core.objectives import DenoisingScoreMatching
 from scorefield.core.objectives_fp import FokkerPlanckRegularised
 from scorefield.core.paths import VE, VP, Cosine, GaussianPath, SubVP
-from scorefield.core.solvers.registry import SOLVERS
+from scorefield.core.solver_registry import SOLVERS
 from scorefield.core.spaces import Masked, SymmetricAdjacency, ZeroCentreOfMass
 from scorefield.core.state import State
 from scorefield.core.system import Component, Network, System

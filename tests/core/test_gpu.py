@@ -9,7 +9,7 @@ import torch
 
 from scorefield.core.denoiser import Denoiser
 from scorefield.core.noise import Replayed, Seeded
-from scorefield.core.solvers.registry import SOLVERS
+from scorefield.core.solver_registry import SOLVERS
 from scorefield.core.solvers.solver import Carry, Plan
 from scorefield.core.state import State
 from tests.core.test_compiled import CHOOSES_ITS_STEPS

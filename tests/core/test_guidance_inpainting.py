@@ -16,7 +16,7 @@ from scorefield.core.guidance.observations import GaussianObservation, QuantileO
 from scorefield.core.noise import Seeded
 from scorefield.core.paths import VP
 from scorefield.core.sampling import sample
-from scorefield.core.solvers.registry import make_solver
+from scorefield.core.solver_registry import make_solver
 from scorefield.core.spaces import ZeroCentreOfMass
 from scorefield.core.state import State
 from scorefield.core.system import Component, System

@@ -17,7 +17,7 @@ from scorefield.core.guidance.properties import Classifier, Expert, Property, Re
 from scorefield.core.guidance.registry import WAYS, default_way, make_guide, ways_for
 from scorefield.core.guide import Run
 from scorefield.core.paths import VP
-from scorefield.core.solvers.registry import make_solver
+from scorefield.core.solver_registry import make_solver
 from scorefield.core.state import State
 from scorefield.core.system import System
 from tests.core.guided_systems import gaussian, graphs

@@ -22,7 +22,7 @@ from scorefield.core.noise import Replayed, Seeded
 from scorefield.core.objectives import DenoisingScoreMatching
 from scorefield.core.paths import VP
 from scorefield.core.sampling import sample
-from scorefield.core.solvers.registry import make_solver
+from scorefield.core.solver_registry import make_solver
 from scorefield.core.spaces import Masked, SymmetricAdjacency, ZeroCentreOfMass
 from scorefield.core.state import State
 from scorefield.core.system import Component, Network

@@ -19,7 +19,7 @@ from scorefield.core.guide import Run
 from scorefield.core.noise import Seeded
 from scorefield.core.paths import VE, VP
 from scorefield.core.sampling import sample
-from scorefield.core.solvers.registry import make_solver
+from scorefield.core.solver_registry import make_solver
 from scorefield.core.spaces import Masked, SymmetricAdjacency
 from scorefield.core.state import State
 from scorefield.core.system import Component, Network, System, Values

@@ -27,7 +27,7 @@ from scorefield.core.paths import (
 )  # fmt: skip
 from scorefield.core.predictions import KINDS, Kind, conversion, convert
 from scorefield.core.sampling import sample
-from scorefield.core.solvers.registry import make_solver
+from scorefield.core.solver_registry import make_solver
 from scorefield.core.state import State
 from tests.core.mixture import mixture_system
 

@@ -16,7 +16,7 @@ from scorefield.core.paths import EDM, VE, VP, Cosine, DiscreteChain, GaussianPa
 from scorefield.core.predictions import KINDS
 from scorefield.core.reparametrise import Clock, Retimed, reparametrised
 from scorefield.core.sampling import sample
-from scorefield.core.solvers.registry import make_solver
+from scorefield.core.solver_registry import make_solver
 from scorefield.core.spaces import Masked, SymmetricAdjacency
 from scorefield.core.state import State
 from scorefield.core.system import Component, System

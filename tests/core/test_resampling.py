@@ -20,7 +20,7 @@ from scorefield.core.guide import Guide, Guides, Run
 from scorefield.core.noise import Replayed, Seeded
 from scorefield.core.paths import VE, VP, Linear
 from scorefield.core.sampling import sample
-from scorefield.core.solvers.registry import SOLVERS, make_solver
+from scorefield.core.solver_registry import SOLVERS, make_solver
 from scorefield.core.solvers.solver import Carry
 from scorefield.core.spaces import Masked
 from scorefield.core.state import State

@@ -13,8 +13,8 @@ from scorefield.core.guide import ClampData
 from scorefield.core.noise import Replayed, Seeded
 from scorefield.core.paths import VE, VP, Cosine, GaussianPath, Linear, SubVP
 from scorefield.core.sampling import sample
+from scorefield.core.solver_registry import SOLVERS, make_solver
 from scorefield.core.solvers.exponential import Exponential
-from scorefield.core.solvers.registry import SOLVERS, make_solver
 from scorefield.core.solvers.solver import Carry, LinearSolver
 from scorefield.core.spaces import Masked, SymmetricAdjacency
 from scorefield.core.state import State

@@ -8,7 +8,7 @@ import torch
 from scorefield.core.noise import Seeded
 from scorefield.core.paths import VE, VP
 from scorefield.core.sampling import sample
-from scorefield.core.solvers.registry import SOLVERS, make_solver
+from scorefield.core.solver_registry import SOLVERS, make_solver
 from scorefield.core.solvers.solver import Solver
 from scorefield.core.spaces import Masked, SymmetricAdjacency
 from scorefield.core.state import State

@@ -14,7 +14,7 @@ from scorefield.core.denoiser import Denoiser
 from scorefield.core.noise import Seeded
 from scorefield.core.paths import VP, MeanReverting
 from scorefield.core.sampling import sample
-from scorefield.core.solvers.registry import SOLVERS, make_solver
+from scorefield.core.solver_registry import SOLVERS, make_solver
 from scorefield.core.solvers.solver import Solver
 from scorefield.core.spaces import Masked
 from scorefield.core.state import State

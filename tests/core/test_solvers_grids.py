@@ -13,7 +13,7 @@ from scorefield.core.grids import Grid, grid_named
 from scorefield.core.noise import Seeded
 from scorefield.core.paths import EDM, VE, VP, Cosine, GaussianPath, Linear, Polynomial
 from scorefield.core.sampling import sample
-from scorefield.core.solvers.registry import make_solver
+from scorefield.core.solver_registry import make_solver
 from scorefield.core.state import State
 from tests.core.linear_runs import gaussian
 

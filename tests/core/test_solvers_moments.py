@@ -12,7 +12,7 @@ from scorefield.core.langevin.corrector import Langevin
 from scorefield.core.noise import Seeded
 from scorefield.core.paths import VE, VP, GaussianPath, SubVP
 from scorefield.core.sampling import sample
-from scorefield.core.solvers.registry import make_solver
+from scorefield.core.solver_registry import make_solver
 from scorefield.core.solvers.solver import LinearPlan, LinearSolver
 from scorefield.core.state import State
 from scorefield.core.system import System

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from scorefield.core.paths import MeanReverting
+from scorefield.core.solver_registry import make_solver
 from scorefield.core.solvers.adams import HeavyBall
 from scorefield.core.solvers.exponential import DPMSolverMultistep, Exponential, UniPC
-from scorefield.core.solvers.registry import make_solver
 from scorefield.core.solvers.rungekutta import RungeKutta
 from scorefield.core.solvers.solver import LinearSolver
 from scorefield.core.solvers.stages import DPMSolverSinglestep

@@ -11,8 +11,8 @@ import torch
 from scorefield.core.grids import Explicit
 from scorefield.core.langevin.corrector import Langevin
 from scorefield.core.paths import VE, VP, GaussianPath, SubVP
+from scorefield.core.solver_registry import make_solver
 from scorefield.core.solvers.onestep import EulerMaruyama, PublishedAncestral, ReverseDiffusion
-from scorefield.core.solvers.registry import make_solver
 from scorefield.core.solvers.solver import LinearSolver, Solver
 from scorefield.core.solvers.table import Rule, Still
 from tests.core import stored

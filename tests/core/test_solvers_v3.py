@@ -16,8 +16,8 @@ from scorefield.core.grids import Explicit
 from scorefield.core.noise import Replayed, Seeded
 from scorefield.core.paths import Linear
 from scorefield.core.sampling import sample
+from scorefield.core.solver_registry import make_solver
 from scorefield.core.solvers.exponential import Exponential
-from scorefield.core.solvers.registry import make_solver
 from scorefield.core.solvers.solver import LinearSolver
 from scorefield.core.state import State
 from scorefield.core.system import Network, System

@@ -17,7 +17,7 @@ from scorefield.core.gaussian import Gaussian
 from scorefield.core.noise import Replayed, Seeded
 from scorefield.core.paths import VE, VP, GaussianPath, Linear, SubVP
 from scorefield.core.sampling import sample
-from scorefield.core.solvers.registry import make_solver
+from scorefield.core.solver_registry import make_solver
 from scorefield.core.spaces import Masked, SymmetricAdjacency, ZeroCentreOfMass
 from scorefield.core.state import State
 from scorefield.core.states_file import read_states

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from scorefield.core.noise import Seeded
 from scorefield.core.paths import VE, VP
-from scorefield.core.solvers.registry import make_solver
+from scorefield.core.solver_registry import make_solver
 from scorefield.core.solvers.solver import Solver
 from scorefield.core.spaces import Masked, SymmetricAdjacency
 from scorefield.core.state import State

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import scorefield as sf
-from scorefield.core.solvers.registry import SOLVERS
+from scorefield.core.solver_registry import SOLVERS
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,8 @@ from scorefield.core.langevin.splitting import SplittingPlan
 from scorefield.core.noise import Replayed
 from scorefield.core.paths import VE, VP, GaussianPath, SubVP
 from scorefield.core.sampling import sample
+from scorefield.core.solver_registry import make_solver
 from scorefield.core.solvers.onestep import EulerMaruyama, ReverseDiffusion
-from scorefield.core.solvers.registry import make_solver
 from scorefield.core.solvers.solver import Carry, LinearPlan
 from scorefield.core.solvers.table import Layout, Rule
 from scorefield.core.state import State

@@ -10,7 +10,7 @@ import torch
 
 from scorefield.core.noise import Replayed, Seeded
 from scorefield.core.sampling import sample
-from scorefield.core.solvers.registry import make_solver
+from scorefield.core.solver_registry import make_solver
 from scorefield.core.state import State
 from scorefield.core.system import System
 from scorefield.domains.graphs.gdss import GDSS

@@ -180,7 +180,7 @@ def test_what_sampling_needs_comes_from_the_data_set(shared_dir: Path) -> None:
     [("S4", "None", "s4"), ("Euler", "None", "euler-maruyama"), ("Reverse", "Langevin", "pc")],
 )
 def test_published_samplers_of_generic_graphs(predictor: str, corrector: str, solver: str, shared_dir: Path) -> None:
-    from scorefield.core.solvers.registry import make_solver
+    from scorefield.core.solver_registry import make_solver
     from scorefield.domains.graphs.importing import _sampling
 
     found = read_gdss(shared_dir / "fixtures" / "graphs_gdss" / "community_small")

@@ -7,7 +7,7 @@ import torch
 
 from scorefield.core.noise import Seeded
 from scorefield.core.sampling import sample
-from scorefield.core.solvers.registry import SOLVERS, make_solver
+from scorefield.core.solver_registry import SOLVERS, make_solver
 from scorefield.core.state import State
 from scorefield.domains.series.pad_ts.recipe import PaDTS
 

@@ -19,7 +19,7 @@ from scorefield.core.importing import import_model
 from scorefield.core.model import Model
 from scorefield.core.noise import Replayed
 from scorefield.core.sampling import sample
-from scorefield.core.solvers.registry import make_solver
+from scorefield.core.solver_registry import make_solver
 from scorefield.core.state import State
 from scorefield.domains.series.pad_ts.importing import import_pad_ts
 from scorefield.domains.series.pad_ts.recipe import PaDTS

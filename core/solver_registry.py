@@ -12,10 +12,10 @@ from scorefield.core.empirical import DPMSolverV3
 from scorefield.core.interpolants.sampling import Transport
 from scorefield.core.names import unknown
 from scorefield.core.predictions import Kind
+from scorefield.core.solver_factories import corrected, framed, langevin, linear, pc, s4
 from scorefield.core.solvers.adams import DEIS, HeavyBall
 from scorefield.core.solvers.ancestral import Ancestral, AncestralSinglestep
 from scorefield.core.solvers.exponential import DPMSolverMultistep, Exponential, UniPC
-from scorefield.core.solvers.factories import corrected, framed, langevin, linear, pc, s4
 from scorefield.core.solvers.onestep import EulerMaruyama, ReverseDiffusion
 from scorefield.core.solvers.rungekutta import RungeKutta
 from scorefield.core.solvers.solver import Solver
