@@ -51,7 +51,7 @@ def series_figures(
         for column in chosen
     ]
     figures = [
-        Figure(f"Windows drawn at random{some}", _windows_svg(sets, columns, chosen, seed), wide=True),
+        Figure(f"Windows drawn at random, by step{some}", _windows_svg(sets, columns, chosen, seed), wide=True),
         Figure(
             f"Marginal densities{some}",
             distributions_svg(panels, (Path(names[0]).name, Path(names[1]).name)),
@@ -61,7 +61,7 @@ def series_figures(
     if features > 1:
         figures.append(Figure("Mean correlations within a window", _correlations_svg(sets, columns), wide=True))
     if pair.real.length > 2:
-        title = f"Autocorrelation: mean, and band from the 10th to the 90th percentile{some}"
+        title = f"Autocorrelation by lag: mean, and band from the 10th to the 90th percentile{some}"
         figures.append(Figure(title, _autocorrelations_svg(sets, columns, chosen), wide=True))
     for name, points in _maps(pair, seed).items():
         figures.append(Figure(name, _map_png(points)))
@@ -139,7 +139,8 @@ def _autocorrelations_svg(sets: tuple[Windows, Windows], columns: Sequence[str],
             found = feature(torch.from_numpy(part[:, :, [column]])).numpy()
             low, high = np.quantile(found, [0.1, 0.9], axis=0)
             axis.fill_between(lags, low, high, color=colour, alpha=0.18, linewidth=0)
-            axis.plot(lags, found.mean(axis=0), color=colour, linewidth=1.6, label=name)
+            dashes = "-" if name == "real" else (0, (3, 2))  # else it hides the other where they agree
+            axis.plot(lags, found.mean(axis=0), color=colour, linewidth=1.6, linestyle=dashes, label=name)
         axis.axhline(0, color="#d9dde0", linewidth=0.8, zorder=0)
         _plain(axis, columns[column])
     _legend(canvas, axes[0])
