@@ -7,8 +7,8 @@ round((S - 1) q), ties to even, no interpolation; with the sum over steps of a s
 
 `crps` is the mean of wql_q over q = 0.1, ..., 0.9: a ratio of sums, so that series of large values count most. `nd` is
 sum |y - median| / sum |y|; `nrmse` the root of the mean squared error of the mean forecast over the mean |y|; `mase`
-the mean over entries of the mean |y - median| over that of seasonal differences in the history; `coverage_error` the mean
-over q of |share of y <= Q_q - q|. Missing true values are left out.
+the mean over entries of the mean |y - median| over that of seasonal differences in the history;
+`coverage_error` the mean over q of |share of y <= Q_q - q|. Missing true values are left out.
 
 Beyond: `crps_all` is the fair CRPS of all samples over sum |y|, `energy` the energy score of whole horizons over the
 sum of their norms, `crps_sum` that of the horizon's sum over the sums of y. The last two judge paths: a forecast whose

@@ -1,0 +1,270 @@
+"""Files of panels.
+
+`.json`, `.jsonl` (each also `.gz`): one series a line, `{"start": ..., "target": [...], "item_id": ...}`, null or NaN
+where a value is missing; `start` and `item_id` may lack. `.csv`, `.tsv`, `.parquet`: see `panel_tables`. `.npz`:
+
+    values [n, T]                   or  flat [rows] and lengths [n]  (also train_flat and train_lengths)
+    test [n, P]                     values to forecast, behind those
+    train_length, test_lengths      how much is for training; where the entries of the test set end: [windows] for
+                                    all series alike, or [windows, n]
+    ids [n], start, freq, prediction_length, each if known
+
+A folder or an archive (`.tar`, `.tar.gz`) holds JSON lines under `train/` and `test/`, as GluonTS lays data sets out.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import tarfile
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scorefield.core.errors import InputError
+from scorefield.core.files import atomic
+from scorefield.domains.series.tables import read_arrays, suffix
+from scorefield.domains.series.tsdiff.frequency import Frequency
+from scorefield.domains.series.tsdiff.panel_tables import PanelLayout, read_panel_table, start_of
+from scorefield.domains.series.tsdiff.panels import Entries, Panel
+
+__all__ = ["PANEL_SUFFIXES", "PanelFile", "read_panel", "write_panel"]
+
+Array = NDArray[np.float64]
+_LINES = (".json", ".jsonl", ".json.gz", ".jsonl.gz")
+_TABLES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
+_ARCHIVES = (".tar", ".tar.gz", ".tgz")
+PANEL_SUFFIXES = (*_LINES, *_TABLES, ".npz", *_ARCHIVES)
+
+
+@dataclass(frozen=True)
+class PanelFile:
+    """What a file holds.
+
+    Attributes:
+        train: the series that may be trained on.
+        test: the test set, where the file has one.
+        prediction: the steps that it says are to be forecast, where it says so.
+    """
+
+    train: Panel
+    test: Entries | None = None
+    prediction: int | None = None
+
+
+def read_panel(path: str | Path, layout: PanelLayout, prediction: int) -> PanelFile:
+    """Read a file, a folder or an archive.
+
+    Args:
+        path: of any suffix in `PANEL_SUFFIXES`.
+        layout: how to read it.
+        prediction: steps to forecast, by which a test part is cut into entries.
+
+    Raises:
+        InputError: a missing or malformed file, naming the place; a frequency that neither the file nor the user tells;
+            or a file made for another number of steps to forecast.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return _of_parts({part: _folder_lines(path, part) for part in ("train", "test")}, path, layout, prediction)
+    kind = suffix(path)
+    if kind not in PANEL_SUFFIXES:
+        what = f"{kind or 'no suffix'} is no format of panels"
+        raise InputError(what, file=path, mend=f"known are {' '.join(PANEL_SUFFIXES)}")
+    if not path.is_file():
+        raise InputError("there is no such file", file=path)
+    if kind == ".npz":
+        return _of_arrays(path, layout, prediction)
+    if kind in _LINES:
+        return PanelFile(_of_lines(_text(path).splitlines(), path, layout))
+    if kind in _ARCHIVES:
+        return _of_parts(_archive_lines(path), path, layout, prediction)
+    return PanelFile(read_panel_table(path, kind, layout))
+
+
+def _text(path: Path) -> str:
+    try:
+        content = path.read_bytes()
+        return (gzip.decompress(content) if path.name.endswith(".gz") else content).decode("utf-8-sig")
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise InputError(f"cannot be read ({type(error).__name__})", file=path) from error
+
+
+def _folder_lines(folder: Path, part: str) -> list[str]:
+    files = sorted(file for file in (folder / part).glob("*") if suffix(file) in _LINES)
+    return [line for file in files for line in _text(file).splitlines()]
+
+
+def _archive_lines(path: Path) -> dict[str, list[str]]:
+    """Lines of both parts; nothing is unpacked to disk."""
+    lines: dict[str, list[str]] = {"train": [], "test": []}
+    try:
+        with tarfile.open(path) as archive:
+            for member in sorted(archive.getmembers(), key=lambda member: member.name):
+                part, name = Path(member.name).parent.name, Path(member.name)
+                if not member.isfile() or part not in lines or suffix(name) not in _LINES or name.name.startswith("."):
+                    continue
+                stream = archive.extractfile(member)
+                content = b"" if stream is None else stream.read()
+                content = gzip.decompress(content) if name.suffix == ".gz" else content
+                lines[part] += content.decode("utf-8-sig").splitlines()
+    except (OSError, EOFError, ValueError, tarfile.TarError, zlib.error) as error:
+        raise InputError(f"is no archive of series ({type(error).__name__})", file=path) from error
+    return lines
+
+
+def _of_parts(parts: Mapping[str, Sequence[str]], path: Path, layout: PanelLayout, prediction: int) -> PanelFile:
+    if not parts["train"]:
+        raise InputError("holds no series under train/", file=path, mend="give JSON lines, a table or an .npz")
+    train = _of_lines(parts["train"], path, layout, "train")
+    if not parts["test"]:
+        return PanelFile(train)
+    test = _of_lines(parts["test"], path, layout, "test")
+    return PanelFile(train, Entries(test, np.arange(len(test)), test.lengths, prediction))
+
+
+def _of_lines(lines: Iterable[str], path: Path, layout: PanelLayout, part: str = "") -> Panel:
+    series: list[Array] = []
+    names: list[str] = []
+    starts: list[Any] = []
+    stored: str | None = None
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        place = f"{part}, line {number}".removeprefix(", ")
+        entry = _parsed(line, path, place)
+        series.append(_target(entry.get(layout.target or "target"), path, place))
+        names.append(str(entry.get("item_id", len(names))))
+        starts.append(None if entry.get("start") is None else start_of(entry["start"], path, place))
+        stored = stored or entry.get("freq")
+    if not series:
+        raise InputError("holds no series", file=path)
+    return Panel.of(series, names, starts, _frequency(layout.frequency, stored, path))
+
+
+def _frequency(told: str | None, stored: str | None, path: Path) -> Frequency:
+    """What the user tells, or the file; both must agree."""
+    found = [Frequency.parse(alias, path) for alias in (told, stored) if alias is not None]
+    if not found:
+        raise InputError("does not tell the frequency of its series", file=path, mend="give --data.frequency=h")
+    if found[-1] != found[0]:
+        raise InputError(f"has the frequency {found[1]}, not {found[0]}", file=path, mend="give another or none")
+    return found[0]
+
+
+def _parsed(line: str, path: Path, place: str) -> dict[str, Any]:
+    try:
+        entry = json.loads(line)
+    except ValueError as error:
+        raise InputError(f"is no JSON ({error})", file=path, place=place) from None
+    if not isinstance(entry, dict):
+        raise InputError("is no object with start and target", file=path, place=place)
+    return entry
+
+
+def _target(values: Any, path: Path, place: str) -> Array:
+    if not isinstance(values, list):
+        raise InputError("has no list as its target", file=path, place=place, mend='write {"target": [1.0, 2.0]}')
+    try:
+        found = np.array([np.nan if value is None else value for value in values]).astype(np.float64)
+    except (TypeError, ValueError):
+        raise InputError("the target holds something that is no number", file=path, place=place) from None
+    if found.ndim != 1:
+        raise InputError("the target has more than one dimension", file=path, place=place, mend="split the series")
+    if np.isinf(found).any():
+        where = f"{place}, value {int(np.argmax(np.isinf(found))) + 1}"
+        raise InputError("infinity is no finite number", file=path, place=where, mend="write null for what is missing")
+    if not len(found):
+        raise InputError("the series is empty", file=path, place=place, mend="leave such series out")
+    return found
+
+
+def _of_arrays(path: Path, layout: PanelLayout, prediction: int) -> PanelFile:
+    arrays = read_arrays(path)
+    series = _stored_series(arrays, path)
+    told = int(arrays["prediction_length"]) if "prediction_length" in arrays else None
+    if told is not None and told != prediction:
+        what = f"has a test set with {told} steps to forecast, not {prediction}"
+        raise InputError(what, file=path, place="prediction_length", mend=f"give --data.prediction={told}")
+    names = [str(name) for name in arrays["ids"].tolist()] if "ids" in arrays else [str(k) for k in range(len(series))]
+    starts = np.broadcast_to(arrays.get("start", np.array("NaT")).astype(str), (len(series),))
+    stored = str(arrays["freq"]) if "freq" in arrays else None
+    frequency = _frequency(layout.frequency, stored, path)
+    times = [None if text == "NaT" else start_of(text, path, "start") for text in starts.tolist()]
+    trained = np.array([len(part) for part in series], dtype=np.int64)
+    if "test" in arrays:
+        test = _matrix(arrays["test"], len(series), "test", path)
+        series = [np.concatenate([part, rest]) for part, rest in zip(series, test, strict=True)]
+    _check_values(series, names, path)
+    panel = Panel.of(series, names, times, frequency)
+    if "test" in arrays:
+        return PanelFile(panel.head(trained), panel.rolling(prediction, 1), told)
+    if "test_lengths" not in arrays:
+        return PanelFile(panel, None, told)
+    ends = arrays["test_lengths"].astype(np.int64)
+    ends = np.broadcast_to(ends if ends.ndim == 2 else ends[:, None], (len(ends), len(series)))
+    entries = Entries(panel, np.tile(np.arange(len(series)), len(ends)), ends.ravel().copy(), prediction)
+    first = arrays["train_length"] if "train_length" in arrays else ends.min(0) - prediction
+    return PanelFile(panel.head(np.broadcast_to(first, (len(series),)).astype(np.int64)), entries, told)
+
+
+def _stored_series(arrays: Mapping[str, NDArray[Any]], path: Path) -> list[Array]:
+    for flat, lengths in (("flat", "lengths"), ("train_flat", "train_lengths")):
+        if flat in arrays and lengths in arrays:
+            if arrays[flat].ndim != 1 or int(arrays[lengths].sum()) != len(arrays[flat]):
+                raise InputError("does not hold as many values as its lengths say", file=path, place=flat)
+            return np.split(arrays[flat].astype(np.float64), np.cumsum(arrays[lengths])[:-1])
+    name = next((name for name in ("values", "x") if name in arrays), None)
+    if name is None:
+        raise InputError("holds no series", file=path, mend="name the array values [series, steps]")
+    values = arrays[name]
+    values = values[..., 0] if values.ndim == 3 and values.shape[2] == 1 else values
+    found = [np.trim_zeros(~np.isnan(row), "b").size for row in _matrix(values, len(values), name, path)]
+    return [row[:length].astype(np.float64) for row, length in zip(values, found, strict=True)]
+
+
+def _matrix(values: NDArray[Any], rows: int, name: str, path: Path) -> Array:
+    if values.ndim != 2 or len(values) != rows or values.dtype.kind not in "biuf":
+        what = f"{values.dtype} of shape {values.shape}"
+        raise InputError(what, file=path, place=name, mend="give numbers [series, steps], one number a step")
+    return values.astype(np.float64)
+
+
+def _check_values(series: Sequence[Array], names: Sequence[str], path: Path) -> None:
+    if len(names) != len(series):
+        raise InputError(f"{len(names)} ids for {len(series)} series", file=path, place="ids")
+    for name, values in zip(names, series, strict=True):
+        if not len(values):
+            raise InputError("the series is empty", file=path, place=f"series {name}", mend="leave such series out")
+        if np.isinf(values).any():
+            place = f"series {name}, value {int(np.argmax(np.isinf(values))) + 1}"
+            raise InputError(
+                "infinity is no finite number", file=path, place=place, mend="write NaN for what is missing"
+            )
+
+
+def write_panel(panel: PanelFile, path: Path) -> None:
+    """Write `.npz`, which `read_panel` gives back.
+
+    The test set must be that of series of which the training part is a beginning.
+
+    Raises:
+        InputError: the folder cannot be written to.
+    """
+    train, test = panel.train, panel.test
+    full = train if test is None else test.panel
+    starts = np.datetime_as_string(full.starts, unit="s")
+    arrays: dict[str, NDArray[Any]] = {
+        "flat": full.values, "lengths": full.lengths, "ids": np.array(full.names, dtype=np.str_),
+        "start": starts, "freq": np.array(str(full.frequency)), "train_length": train.lengths,
+    }  # fmt: skip
+    if test is not None:
+        arrays["test_lengths"] = test.ends.reshape(-1, len(full))
+        arrays["prediction_length"] = np.array(test.prediction)
+    with atomic(path) as temporary, temporary.open("wb") as stream:
+        np.savez_compressed(stream, allow_pickle=False, **arrays)

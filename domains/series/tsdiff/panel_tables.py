@@ -1,0 +1,195 @@
+"""Tables of panels.
+
+Long: a row for each value, with columns for the series (`item_id`), the time (`timestamp`) and the value (`target`).
+Wide: no column tells series apart, and each column of numbers is a series. Times must follow each other at one
+frequency, local times without a zone; rows of a series may stand in any order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from scorefield.core.errors import InputError
+from scorefield.core.names import unknown
+from scorefield.domains.series.tables import Layout, check_header, place_of, read_frame
+from scorefield.domains.series.tsdiff.frequency import Frequency, inferred
+from scorefield.domains.series.tsdiff.panels import Panel
+
+__all__ = ["PanelLayout", "read_panel_table", "start_of"]
+
+_ITEMS = ("item_id", "unique_id", "series", "sample")
+_TIMES = ("timestamp", "date", "datetime", "time", "ds", "step")
+_TARGETS = ("target", "y", "value")
+_NOTHING = ("", "nan", "na", "n/a", "null", "none", "?")
+
+
+@dataclass(frozen=True)
+class PanelLayout:
+    """How to read a file of a panel.
+
+    Args:
+        frequency: alias of pandas; by default that of the file, or that of its times.
+        item: the column that tells series apart.
+        time: the column of times.
+        target: the column, or the key of JSON lines, with the values.
+    """
+
+    frequency: str | None = None
+    item: str | None = None
+    time: str | None = None
+    target: str | None = None
+
+
+def start_of(value: Any, path: Path, place: str) -> pd.Timestamp:
+    """A time without a zone.
+
+    Raises:
+        InputError: it is none, or has a zone.
+    """
+    try:
+        time = pd.Timestamp(value)
+    except (ValueError, TypeError):
+        raise InputError(f"{str(value)!r} is no time", file=path, place=place, mend="write 2024-01-31 13:00") from None
+    if time is pd.NaT:
+        raise InputError("the time is empty", file=path, place=place)
+    if time.tz is not None:
+        raise InputError(f"{str(value)!r} has a time zone", file=path, place=place, mend="write local times without")
+    return time
+
+
+def read_panel_table(path: Path, kind: str, layout: PanelLayout) -> Panel:
+    """The series of a table.
+
+    Raises:
+        InputError: a column that lacks, a cell that is neither a finite number nor empty, times that are none, have a
+            zone, come twice or leave gaps, or a frequency that cannot be told.
+    """
+    frame = read_frame(path, kind, Layout())
+    if not len(frame):
+        raise InputError("holds no row", file=path)
+    check_header(frame, path, kind, True)
+    columns = list(frame.columns)
+    item = _column("item", layout.item, _ITEMS, columns, path)
+    time = _column("time", layout.time, _TIMES, columns, path)
+    if item is None:
+        return _wide(frame, time, path, kind, layout)
+    rest = [name for name in columns if name not in (item, time)]
+    target = _column("target", layout.target, _TARGETS, rest, path) or (rest[0] if len(rest) == 1 else None)
+    if target is None:
+        what = "no column is called target"
+        raise InputError(what, file=path, mend=f"give --data.target, one of {', '.join(rest) or 'none'}")
+    codes, names = pd.factorize(frame[item])
+    if (codes < 0).any():
+        raise InputError("the cell is empty", file=path, place=place_of(int(np.argmax(codes < 0)), item, kind))
+    values = _numbers(frame[target], target, path, kind)
+    times = None if time is None else _times(frame[time], time, path, kind)
+    order = np.argsort(codes, kind="stable") if times is None else np.lexsort((times.to_numpy(), codes))
+    cuts = np.cumsum(np.bincount(codes, minlength=len(names)))[:-1]
+    return _panel(values, np.split(order, cuts), [str(name) for name in names], times, path, layout)
+
+
+def _column(
+    what: str, wanted: str | None, usual: Sequence[str], columns: Sequence[str], path: Path
+) -> str | None:  # fmt: skip
+    if wanted is None:
+        return next((name for name in columns if name.lower() in usual), None)
+    if wanted not in columns:
+        raise unknown(f"column as data.{what}", wanted, columns, file=str(path))
+    return wanted
+
+
+def _wide(frame: pd.DataFrame, time: str | None, path: Path, kind: str, layout: PanelLayout) -> Panel:
+    """Each column a series; rows must stand in the order of their times."""
+    names = [name for name in frame.columns if name != time]
+    if layout.target is not None:
+        names = [name for name in names if name == _column("target", layout.target, (), names, path)]
+    if not names:
+        raise InputError("holds no column of numbers", file=path)
+    times = None if time is None else _times(frame[time], time, path, kind)
+    order = np.arange(len(frame)) if times is None else np.argsort(times.to_numpy(), kind="stable")
+    values = np.concatenate([_numbers(frame[name], name, path, kind) for name in names])
+    every = None if times is None else times.append([times] * (len(names) - 1))
+    rows = [order + k * len(frame) for k in range(len(names))]
+    return _panel(values, rows, names, every, path, layout)
+
+
+def _panel(
+    values: NDArray[np.float64],
+    rows: Sequence[NDArray[np.intp]],
+    names: Sequence[str],
+    times: pd.DatetimeIndex | None,
+    path: Path,
+    layout: PanelLayout,
+) -> Panel:
+    """Series of ordered rows, with times that follow each other."""
+    series = [values[part] for part in rows]
+    frequency = None if layout.frequency is None else Frequency.parse(layout.frequency, path)
+    if times is None:
+        if frequency is None:
+            mend = "name the column with --data.time, or give --data.frequency=h"
+            raise InputError("has no column of times to tell the frequency by", file=path, mend=mend)
+        return Panel.of(series, names, [None] * len(names), frequency)
+    if frequency is None:
+        longest = max(rows, key=len)
+        frequency = inferred(times[longest])
+        if frequency is None:
+            place, mend = f"series {names[0]}", "fill the gaps with empty values, or give --data.frequency=h"
+            raise InputError("the times follow each other at no frequency", file=path, place=place, mend=mend)
+    for name, part in zip(names, rows, strict=True):
+        _check_regular(times[part], frequency, f"series {name}", path)
+    return Panel.of(series, names, [times[part[0]] for part in rows], frequency)
+
+
+def _check_regular(times: pd.DatetimeIndex, frequency: Frequency, place: str, path: Path) -> None:
+    wanted = frequency.stamps(times[0], len(times))
+    wrong = np.flatnonzero(np.asarray(wanted.to_numpy() != times.to_numpy()))
+    if len(wrong):
+        k = int(wrong[0])
+        twice = k > 0 and times[k] == times[k - 1]
+        what = f"{times[k]} comes twice" if twice else f"{times[k]} where the frequency {frequency} has {wanted[k]}"
+        mend = "fill gaps with empty values, or resample the series"
+        raise InputError(what, file=path, place=place, mend="keep one of them" if twice else mend)
+
+
+def _times(cells: pd.Series, name: str, path: Path, kind: str) -> pd.DatetimeIndex:
+    if kind != ".parquet" or not pd.api.types.is_datetime64_any_dtype(cells):
+        numbers = pd.to_numeric(cells, errors="coerce")
+        if not numbers.isna().any():
+            what = "holds numbers, no times"
+            raise InputError(what, file=path, place=f"column {name!r}", mend="give another column as --data.time")
+    try:
+        parsed = pd.DatetimeIndex(pd.to_datetime(cells, errors="coerce", format="ISO8601"))
+        if parsed.hasnans:
+            parsed = pd.DatetimeIndex(pd.to_datetime(cells, errors="coerce", format="mixed"))
+    except ValueError as error:  # zones that differ between rows
+        raise InputError(f"the times cannot be read ({error})", file=path, place=f"column {name!r}") from None
+    if parsed.hasnans:
+        row = int(np.argmax(parsed.isna()))
+        start_of(cells.iloc[row], path, place_of(row, name, kind))
+        raise InputError(f"{cells.iloc[row]!r} is no time", file=path, place=place_of(row, name, kind))
+    if parsed.tz is not None:
+        raise InputError("the times have a time zone", file=path, place=f"column {name!r}", mend="write local times")
+    return parsed
+
+
+def _numbers(cells: pd.Series, name: str, path: Path, kind: str) -> NDArray[np.float64]:
+    """Numbers, NaN where a cell is empty or says that nothing is known."""
+    if pd.api.types.is_numeric_dtype(cells):
+        values = cells.to_numpy(dtype=np.float64, na_value=np.nan)
+        wrong = np.isinf(values)
+    else:
+        values = pd.to_numeric(cells, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+        empty = cells.isna().to_numpy() | cells.astype(str).str.strip().str.lower().isin(_NOTHING).to_numpy()
+        wrong = np.isinf(values) | (np.isnan(values) & ~empty)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        what = f"{str(cells.iloc[row])!r} is not a finite number"
+        raise InputError(what, file=path, place=place_of(row, name, kind), mend="empty cells of what is missing")
+    return np.asarray(values)
