@@ -22,10 +22,11 @@ from scorefield.core.errors import InputError
 from scorefield.core.guidance.observations import Observation
 from scorefield.core.guidance.potentials import Potential, Sum, Weighted, energies, parts, together
 from scorefield.core.guide import Guide, Run
+from scorefield.core.solvers.solver import Plan
 from scorefield.core.state import State
 from scorefield.core.system import Component, System, Values, placed
 
-__all__ = ["DPS", "Gradient"]
+__all__ = ["DPS", "Gradient", "gradients_of"]
 
 
 class Gradient(Guide):
@@ -73,13 +74,17 @@ class Gradient(Guide):
         mine = copy.copy(self)
         mine.potential = self.potential.begin(run)
         mine._system, mine._origins = run.system, run.system.origins(run.state)
-        times = torch.tensor(run.plan.times, dtype=torch.float64)
+        times = torch.tensor(self._scales_at(run.plan), dtype=torch.float64)
         mine._steps = {n: self._lengths(n, component, times) for n, component in run.system.components.items()}
         mine._sizes = {
             n: c.space.dimension(run.state[n], run.state.masks).clamp(min=1) * c.space.copies
             for n, c in run.system.components.items()
         }
         return mine
+
+    def _scales_at(self, plan: Plan) -> list[float]:
+        """At each evaluation the time whose noise the push is in proportion to: its own."""
+        return plan.times
 
     def _lengths(self, name: str, component: Component, times: Tensor) -> list[tuple[float, float, float]]:
         """At each time: steps along minus the gradients by x_t and by x0_hat, and the largest push."""
@@ -100,8 +105,8 @@ class Gradient(Guide):
             seen = data if self.gradient else {n: v.detach().requires_grad_() for n, v in data.items()}
             point = state.replace(placed({**state.components, **x}, self._origins))
             energy = energies(self.potential, point, placed(seen, self._origins), t)
-            by_state = self._gradients(energy, x)
-            by_data = {} if self.gradient else self._gradients(energy, seen)
+            by_state = gradients_of(self.potential, energy, x)
+            by_data = {} if self.gradient else gradients_of(self.potential, energy, seen)
         if not by_state and not by_data:
             raise InputError(f"{self.potential.name} depends neither on the state nor on the data prediction")
         guided = dict(data)
@@ -125,14 +130,19 @@ class Gradient(Guide):
         self._origins = {n: o[ancestors] for n, o in self._origins.items()}
         self._sizes = {n: size[ancestors] for n, size in self._sizes.items()}
 
-    def _gradients(self, energy: Tensor, leaves: Values) -> Values:
-        """By component, of those that the energy depends on."""
-        if not energy.requires_grad:
-            what = f"{self.potential.name} gave an energy without a gradient"
-            raise InputError(what, mend="mark it as not differentiable, and use another way")
-        # Other guides may go through the same network call again.
-        found = torch.autograd.grad(energy.sum(), list(leaves.values()), retain_graph=True, allow_unused=True)
-        return {n: g for n, g in zip(leaves, found, strict=True) if g is not None}
+
+def gradients_of(potential: Potential, energy: Tensor, leaves: Values) -> Values:
+    """Gradients of an energy `[B]`, by component, of those that it depends on.
+
+    Raises:
+        InputError: it has none.
+    """
+    if not energy.requires_grad:
+        what = f"{potential.name} gave an energy without a gradient"
+        raise InputError(what, mend="mark it as not differentiable, and use another way")
+    # Other guides may go through the same network call again.
+    found = torch.autograd.grad(energy.sum(), list(leaves.values()), retain_graph=True, allow_unused=True)
+    return {n: g for n, g in zip(leaves, found, strict=True) if g is not None}
 
 
 class DPS(Gradient):

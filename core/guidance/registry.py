@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from scorefield.core.arguments import checked, described, parameters
 from scorefield.core.errors import InputError
+from scorefield.core.guidance.chain import self_guidance
 from scorefield.core.guidance.gradient import DPS, Gradient
 from scorefield.core.guidance.inpainting import Replacement
 from scorefield.core.guidance.moments import Moments
@@ -114,6 +115,12 @@ WAYS: dict[str, Way] = {
         Gradient,
         "moves the score along minus the energy's gradient, through the network",
         "Dhariwal and Nichol 2021, arXiv 2105.05233",
+        gradient=True,
+    ),
+    "self": Way(
+        self_guidance,
+        "follows each step by a push along the gradient, of the size of the step's noise; with ddpm, or point=current",
+        "Kollovieh et al. 2023, arXiv 2307.11494",
         gradient=True,
     ),
     "dps": Way(
