@@ -3,11 +3,11 @@
 At x_t the data have mean x0_hat and, by Tweedie's second formula, covariance V = (sigma^2 / alpha) d x0_hat / d x_t.
 With y = A x_0 and an error of variance s^2 the data prediction given y is then
 
-    x0_hat + V A^T (A V A^T + s^2)^-1 (y - A x0_hat),
+    x0_hat + V A^T (A V A^T + s^2)^-1 (y - A x0_hat)
 
-which is exact for Gaussian data, also where entries depend on each other strongly; a network's derivative is all that
-is needed, no guess of how certain x0_hat is. The system is solved by a few steps of conjugate gradients, each one
-derivative of the network along a vector.
+on the free entries of all components together, which is exact for Gaussian data, also where entries depend on each
+other strongly; a network's derivative is all that is needed, no guess of how certain x0_hat is. The system is solved by
+a few steps of conjugate gradients, each one derivative of the network along a vector.
 
 A trained network's derivative is a covariance only roughly, worst where noise is high: directions of no or negative
 variance are left out, and predictions are held within `bounds`.
@@ -91,7 +91,7 @@ class Moments(Guide):
         with torch.enable_grad():
             seen = placed(data, self._origins)
             # Residuals are affine in the prediction: their derivative along it is A, on what is observed.
-            residuals = [observation.residual(state, seen) for observation in self.observations]
+            residuals = [o.residual(state, seen) * _share(o) for o in self.observations]
 
             def spread(vectors: Vector) -> Values:
                 return self._spread(state, residuals, vectors, index)
@@ -99,7 +99,7 @@ class Moments(Guide):
             wanted = [-residual.detach() for residual in residuals]
             solution = _solved(lambda vectors: self._observed(state, vectors, spread(vectors)), wanted, self.iterations)
             moved = spread(solution)
-        guided = {n: v.detach() + moved[n] for n, v in data.items()}
+        guided = {n: v + moved[n] for n, v in data.items()}  # other guides may differentiate v again
         return guided if self.bounds is None else {n: self._held(n, v) for n, v in guided.items()}
 
     def _spread(self, state: State, residuals: Vector, vectors: Vector, index: int) -> Values:
@@ -111,9 +111,7 @@ class Moments(Guide):
         for name, gradient in zip(names, found, strict=True):
             space = self._run.system.components[name].space
             along = torch.zeros_like(state[name]) if gradient is None else space.project(gradient, state.masks)
-            # A mirrored entry is one observation that stands twice in v; through a matrix it is not.
-            copies = max(space.copies // max(observation.copies for observation in self.observations), 1)
-            spread[name] = along * (self._factors[name][index] * copies)
+            spread[name] = along * (self._factors[name][index] * space.copies)
         return spread
 
     def _observed(self, state: State, vectors: Vector, spread: Values) -> Vector:
@@ -125,7 +123,7 @@ class Moments(Guide):
             if observation.operator is not None:
                 through = observation.operator(through)
             variance = torch.as_tensor(observation.std).to(value) ** 2
-            observed.append(torch.where(given, through, 0.0) + variance * vector)
+            observed.append(torch.where(given, through, 0.0) * _share(observation) + variance * vector)
         return observed
 
     def _held(self, name: str, value: Tensor) -> Tensor:
@@ -134,6 +132,11 @@ class Moments(Guide):
         if origin is None:
             return value.clamp(-bounds, bounds)
         return (value + origin).clamp(-bounds, bounds) - origin
+
+
+def _share(observation: GaussianObservation) -> float:
+    """Weight of its entries with which each observed free entry counts once in sums of squares."""
+    return float(observation.copies**-0.5)
 
 
 def _dot(a: Vector, b: Vector) -> Tensor:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 import torch
 from torch import Tensor
 
 from scorefield.core.analytic import mixture_system
 from scorefield.core.errors import InputError
+from scorefield.core.guidance.gradient import Gradient
 from scorefield.core.guidance.moments import Moments
 from scorefield.core.guidance.observations import GaussianObservation, QuantileObservation
 from scorefield.core.noise import Seeded
@@ -91,6 +94,62 @@ def test_mirrored_entries_count_once(mirrored: bool) -> None:
     torch.testing.assert_close(found, found.transpose(1, 2))
     plain = evaluated(system, state, [], "data")["adj"]
     torch.testing.assert_close(found[:, 0, 2], plain[:, 0, 2])
+
+
+class _Joint(Network):
+    """E[x_0 | x_t] where nodes x `[B, N, 1]` and the bonds of adj `[B, N, N]` are Gaussian together, both on VP."""
+
+    def __init__(self, prior: Tensor, nodes: int) -> None:
+        super().__init__()
+        self.prior, self.nodes, self.pairs = prior, nodes, torch.triu_indices(nodes, nodes, 1)
+
+    def free(self, values: Mapping[str, Tensor]) -> Tensor:
+        """Nodes, then bonds, `[B, D]`."""
+        return torch.cat([values["x"][..., 0], values["adj"][:, self.pairs[0], self.pairs[1]]], 1)
+
+    def forward(self, state: State, t: Tensor) -> dict[str, Tensor]:
+        alpha, variance = VP().alpha(t[:1]), VP().variance(t[:1])
+        noised = alpha**2 * self.prior + variance * torch.eye(len(self.prior)).double()
+        found = self.free(state.components) @ torch.linalg.solve(noised, alpha * self.prior)
+        adj = torch.zeros_like(state["adj"])
+        adj[:, self.pairs[0], self.pairs[1]] = found[:, self.nodes :]
+        return {"x": found[:, : self.nodes, None], "adj": adj + adj.transpose(1, 2)}
+
+
+@pytest.mark.parametrize("seen", [("bond",), ("node", "bond"), ("bond", "sum"), ("node", "bond", "sum")])
+def test_components_that_depend_on_each_other_are_exact(seen: tuple[str, ...]) -> None:
+    """Nodes and bonds of a graph, observed directly or through a matrix, move each other as they should."""
+    network = _Joint(covariance(6), nodes=3)
+    component = {"x": Component(VP(), Masked(), "data"), "adj": Component(VP(), SymmetricAdjacency(), "data")}
+    system = System(component, network)
+    empty = {"x": torch.zeros(2, 3, 1).double(), "adj": torch.zeros(2, 3, 3).double()}
+    state = State(empty, {"mask": torch.ones(2, 3, dtype=torch.bool)})
+    state = state.replace(system.noise(state, Seeded(3)))
+    bond, both = torch.full((3, 3), NAN).double(), torch.zeros(1, 9).double()
+    bond[0, 1] = bond[1, 0] = 0.6
+    both[0, 2] = both[0, 5] = 1.0  # bonds (0, 2) and (1, 2)
+    known = {
+        "node": (GaussianObservation("x", torch.tensor([[NAN], [0.4], [NAN]]).double(), STD), 0.4, [1]),
+        "bond": (GaussianObservation("adj", bond, STD), 0.6, [3]),
+        "sum": (GaussianObservation("adj", torch.tensor([-0.5]).double(), STD, operator=both), -0.5, [4, 5]),
+    }
+    found = evaluated(system, state, [Moments([known[name][0] for name in seen], iterations=6)], "data")
+    operator = torch.zeros(len(seen), 6).double()
+    for row, name in zip(operator, seen, strict=True):
+        row[known[name][2]] = 1.0
+    value = torch.tensor([known[name][1] for name in seen]).double()
+    wanted = posterior(network.free(state.components), time_of(system), value, operator, covariance(6))
+    torch.testing.assert_close(network.free(found), wanted, atol=1e-7, rtol=1e-7)
+
+
+def test_another_guide_may_follow() -> None:
+    system, state = noised()
+    first, second = torch.tensor([0.4, NAN, NAN, NAN, NAN]).double(), torch.tensor([NAN, NAN, NAN, NAN, -0.3]).double()
+    moments = Moments(GaussianObservation("x", first, STD), iterations=ENTRIES)
+    pulling = Gradient(GaussianObservation("x", second, 0.5))
+    alone = evaluated(system, state, [moments], "data")["x"]
+    found = evaluated(system, state, [moments, pulling], "data")["x"]
+    assert bool(((found - alone)[:, 4] * (-0.3 - alone[:, 4]) > 0).all())
 
 
 class _Moved(Network):
