@@ -7,7 +7,7 @@ the bytes of the file are the same for any number of processes and after any int
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -161,6 +161,7 @@ def generate(
     machine: Machine | None = None,
     overwrite: bool = False,
     write: Write | None = None,
+    form: Mapping[str, Any] | None = None,
 ) -> Generated | None:
     """Generate a file, or what is missing of it; every process of a distributed run calls this.
 
@@ -172,6 +173,7 @@ def generate(
         machine: where to generate; one CPU process by default.
         overwrite: whether what another request made may be replaced.
         write: writes the file in place of the samples themselves, and says what the summary shall hold besides.
+        form: what the file depends on beside the generator's request, JSON-able: how `write` lays it out.
 
     Returns:
         What was done; None in all processes but the first.
@@ -181,7 +183,8 @@ def generate(
     """
     machine, sizes = machine or Machine(), chunk_sizes(num, chunk_size)
     facts = {"num": num, "chunk_size": chunk_size, "threads": machine.threads, "device": machine.device}
-    shards = Shards(file, {**facts, **machine.hardware(), **generator.request()}, generator.samples_type())
+    request = {**facts, **machine.hardware(), **generator.request(), **(form or {})}
+    shards = Shards(file, request, generator.samples_type())
     shards.check(overwrite)
     summary = None if overwrite else shards.finished()
     if summary is not None:

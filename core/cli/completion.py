@@ -78,24 +78,29 @@ def _run(name: TaskName, args: Namespace) -> int:
 
     resolve_run(args.run_name)  # a misspelt name is found before anything heavy is imported
     with without_collecting():
-        from scorefield.core.generation import generate
-
         outputs = _outputs(args)
         completer = _completer(name, args)
     completer.items.check(outputs)
-    # What is there already lacks a picture that is asked for only now: the same bytes are made once more.
-    again = args.overwrite or (outputs.plot is not None and not outputs.plot.exists() and args.out.exists())
     try:
-        made = generate(
-            completer, args.out, completer.num, completer.chunk_size, machine_of(args), again,
-            lambda filled, file: completer.items.write(filled, outputs),
-        )  # fmt: skip
+        made = _generated(completer, outputs, args, args.overwrite)
+        if made is not None and not made.new and outputs.plot is not None and not outputs.plot.exists():
+            # These settings have made the file without this picture: the same bytes once more, now with it.
+            made = _generated(completer, outputs, args, overwrite=True)
     except FloatingPointError as error:
         mend = "try --way replacement, a larger --std, or more --steps"
         raise InputError(str(error), file=args.run_name, mend=mend) from error
     if made is not None:
         print(_lines(outputs, made, completer.items.noun))
     return 0
+
+
+def _generated(completer: Completer, outputs: Outputs, args: Namespace, overwrite: bool) -> Generated | None:
+    from scorefield.core.generation import generate
+
+    return generate(
+        completer, args.out, completer.num, completer.chunk_size, machine_of(args), overwrite,
+        lambda filled, file: completer.items.write(filled, outputs), {"all_paths": outputs.paths},
+    )  # fmt: skip
 
 
 def _outputs(args: Namespace) -> Outputs:

@@ -103,6 +103,34 @@ def test_output_never_replaces_input(run, files, capsys):
     assert "out.txt: .txt is no format of series" in capsys.readouterr().err
 
 
+def test_a_picture_that_is_asked_for_later_replaces_nothing_else(run, files, capsys):
+    out, words = files / "out.csv", ["--data", str(files / "whole.csv"), "--num", "2"]
+    out.write_text("mine", encoding="utf-8")
+    assert main(["forecast", str(run), *words, "--out", str(out), "--plot"]) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert out.read_text(encoding="utf-8") == "mine"
+    out.unlink()
+    assert main(["forecast", str(run), *words, "--out", str(out)]) == 0
+    made = out.read_bytes()
+    assert main(["forecast", str(run), *words, "--out", str(out), "--plot"]) == 0
+    assert (files / "out.csv.png").exists()
+    assert out.read_bytes() == made
+    capsys.readouterr()
+    assert main(["forecast", str(run), *words, "--out", str(out), "--plot"]) == 0
+    assert "already there" in capsys.readouterr().out
+    assert main(["forecast", str(run), *words, "--out", str(out), "--plot", str(files / "b.png"), "--seed", "1"]) == 2
+    assert out.read_bytes() == made
+
+
+def test_a_table_without_paths_does_not_pass_for_one_with_them(run, files, capsys):
+    words = ["forecast", str(run), "--data", str(files / "whole.csv"), "--num", "2", "--out", str(files / "out.csv")]
+    assert main(words) == 0
+    assert main([*words, "--paths"]) == 2
+    assert "all_paths false there, true asked" in capsys.readouterr().err
+    assert main([*words, "--paths", "--overwrite"]) == 0
+    assert "path1" in pd.read_csv(files / "out.csv")
+
+
 @pytest.mark.parametrize("task", TASKS)
 def test_a_domain_without_these_tasks_says_so(task, files, capsys):
     words = ["--data", str(files / "whole.csv"), "--out", str(files / "out.csv")]
