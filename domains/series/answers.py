@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scorefield.core.completion import Outputs, Task
 from scorefield.core.errors import InputError
 from scorefield.core.files import check_writable
-from scorefield.domains.series.tables import SUFFIXES, suffix
+from scorefield.domains.series.tables import format_of, suffix
 from scorefield.domains.series.timestamps import later
 from scorefield.domains.series.writing import write_archive, write_table
 
@@ -186,10 +186,7 @@ def check_places(outputs: Outputs, task: Task, table: Observed) -> None:
     Raises:
         InputError: an unknown suffix, or a place that is the input or cannot be written.
     """
-    kind = suffix(outputs.file)
-    if kind not in SUFFIXES:
-        what = f"{kind or 'no suffix'} is no format of series"
-        raise InputError(what, file=outputs.file, mend=f"known are {' '.join(SUFFIXES)}")
+    kind = format_of(outputs.file)
     if kind != ".npz" and task.name != "forecast" and table.frame is None:
         raise InputError("arrays have no table to fill", file=outputs.file, mend="write .npz")
     places = [outputs.file, outputs.file.with_name(f"{outputs.file.name}.json")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -90,9 +91,21 @@ class EnergyData(_PublishedData):
 
 
 class FMRIData(_PublishedData):
-    """fMRI: simulated signals of 50 regions, of 50 subjects one after the other, 200 rows each."""
+    """fMRI: simulated signals of 50 regions, of 50 subjects one after the other, 200 rows each.
+
+    The published windows take them for one series. With the contiguous split each subject is a series of its own.
+    """
 
     source = FMRI
+    subject_rows = 200
+
+    def read(self) -> tuple[str, SeriesTable]:
+        """See `SeriesData.read`."""
+        where, table = super().read()
+        if self.split == "paper":
+            return where, table
+        bounds = np.append(np.arange(0, len(table.values), self.subject_rows), len(table.values))
+        return where, replace(table, bounds=bounds, names=tuple(f"subject {k + 1}" for k in range(len(bounds) - 1)))
 
 
 class SinesData(SeriesData):

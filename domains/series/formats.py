@@ -7,7 +7,6 @@ Numbers are written with all digits, so that reading gives the same ones again.
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,9 @@ import numpy as np
 import pandas as pd
 
 from scorefield.core.errors import InputError
-from scorefield.core.files import atomic
 from scorefield.domains.series.samples import SeriesSamples
-from scorefield.domains.series.tables import LABEL, SAMPLE, STEP, SUFFIXES, SeriesTable, read_table, suffix
+from scorefield.domains.series.tables import LABEL, SAMPLE, STEP, SeriesTable, format_of, read_table
+from scorefield.domains.series.writing import write_archive, write_table
 
 __all__ = ["read_series", "samples_of", "write_series"]
 
@@ -29,23 +28,10 @@ def write_series(samples: SeriesSamples, path: Path) -> None:
         InputError: an unknown suffix, a column whose name the table needs itself, or a folder that cannot be written
             to.
     """
-    kind = suffix(path)
-    if kind not in SUFFIXES:
-        what = f"{kind or 'no suffix'} is no format of series"
-        raise InputError(what, file=path, mend=f"known are {' '.join(SUFFIXES)}")
-    stream = io.BytesIO()
-    if kind == ".npz":
-        arrays: dict[str, Any] = samples.arrays()
-        np.savez_compressed(stream, **arrays)
-    elif kind == ".parquet":
-        _frame(samples, path).to_parquet(stream, index=False)
+    if format_of(path) == ".npz":
+        write_archive(samples.arrays(), path)
     else:
-        # Without a time stamp in the archive the same series give the same bytes.
-        packed = {"method": "gzip", "mtime": 0} if kind.endswith(".gz") else None
-        separator = "\t" if kind.startswith(".tsv") else ","
-        _frame(samples, path).to_csv(stream, index=False, sep=separator, compression=packed, lineterminator="\n")
-    with atomic(path) as temporary:
-        temporary.write_bytes(stream.getvalue())
+        write_table(_frame(samples, path), path)
 
 
 def _frame(samples: SeriesSamples, path: Path) -> pd.DataFrame:

@@ -14,17 +14,16 @@ from numpy.typing import NDArray
 
 from scorefield.core.errors import InputError
 from scorefield.core.names import unknown
+from scorefield.domains.series.cells import TIMES, members, place_of
 from scorefield.domains.series.tables import (
     LABEL,
     SAMPLE,
     STEP,
-    SUFFIXES,
     Layout,
     check_header,
-    place_of,
+    format_of,
     read_arrays,
     read_frame,
-    suffix,
 )
 
 __all__ = ["READING", "Observed", "layout_of", "observed"]
@@ -33,7 +32,6 @@ Array = NDArray[np.float64]
 
 READING = ("group", "time", "header", "array")
 """Arguments of reading that a user may give; by default those with which the run's own data were read."""
-_TIMES = ("date", "datetime", "time", "timestamp", "ds")
 _NOTHING = ("", "nan", "na", "n/a", "null", "none", "?")
 
 
@@ -119,10 +117,7 @@ def observed(data: Any, columns: Sequence[str], layout: Layout, asked: Mapping[s
     path = Path(data)
     if path.is_dir():
         raise InputError("is a folder", file=path, mend="give one file")
-    kind = suffix(path)
-    if kind not in SUFFIXES:
-        what = f"{kind or 'no suffix'} is no format of series"
-        raise InputError(what, file=path, mend=f"known are {' '.join(SUFFIXES)}")
+    kind = format_of(path)
     if not path.is_file():
         raise InputError("there is no such file", file=path)
     if kind == ".npz":
@@ -178,9 +173,10 @@ def _of_frame(
         group = SAMPLE
     if time is None:
         free = [name for name in there if name not in columns and name not in (group, LABEL)]
-        time = next((name for name in free if name.lower() in _TIMES), STEP if STEP in free else None)
+        time = next((name for name in free if name.lower() in TIMES), STEP if STEP in free else None)
     values = np.stack([_cells(frame[name], name, path, kind) for name in columns], 1)
-    codes, names = _groups(frame, group, path, kind)
+    one: tuple[NDArray[np.int64], tuple[str, ...]] = np.zeros(len(frame), dtype=np.int64), ("",)
+    codes, names = one if group is None else members(frame[group], group, path, kind)
     order = np.argsort(codes, kind="stable")
     if time == STEP:
         order = np.lexsort((_cells(frame[STEP], STEP, path, kind), codes))
@@ -199,18 +195,6 @@ def _named(
             raise unknown("column", name, there, file=path)
         return None
     return name
-
-
-def _groups(
-    frame: pd.DataFrame, group: str | None, path: Path | None, kind: str
-) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    """Number of each row's series, in the order of their first rows, and their names."""
-    if group is None:
-        return np.zeros(len(frame), dtype=np.int64), ("",)
-    codes, names = pd.factorize(frame[group])
-    if (codes < 0).any():
-        raise InputError("the cell is empty", file=path, place=place_of(int(np.argmax(codes < 0)), group, kind))
-    return codes.astype(np.int64), tuple(str(name) for name in names)
 
 
 def _cells(cells: pd.Series, name: str, path: Path | None, kind: str) -> Array:

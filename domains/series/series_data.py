@@ -55,7 +55,8 @@ class SeriesData(LightningDataModule):
             reach from one series into another.
         label: the column, or the array of an `.npz`, with the class of each series; by default `label`. Classes are
             learnt, and can be asked for in sampling. Where one long series changes its label, windows end.
-        time: a column with dates or times, which is left out.
+        time: a column with dates or times, which is left out; by default one called `date`, `time`, ... that
+            holds dates.
         columns: the features; by default all other columns.
         header: False where the first line of a file holds numbers already.
         array: the array of an `.npz`.
@@ -125,9 +126,10 @@ class SeriesData(LightningDataModule):
         self.provenance = self._provenance(where, table)
         self._table = table
         facts = self.provenance
+        beside = "" if table.time is None else f" (the times {table.time!r} are left out)"
         rank_zero_info(
-            f"{where}: {facts['series']} series, {facts['rows']} rows, {len(table.columns)} features; windows of "
-            f"{self.window} steps: {facts['train']} for training, {facts['test']} for testing ({facts['split']})"
+            f"{where}: {facts['series']} series, {facts['rows']} rows, {len(table.columns)} features{beside}; windows "
+            f"of {self.window} steps: {facts['train']} for training, {facts['test']} for testing ({facts['split']})"
         )
 
     def _classes(self, table: SeriesTable, labels: tuple[str, ...]) -> NDArray[np.int64]:
@@ -166,6 +168,11 @@ class SeriesData(LightningDataModule):
         """At most 512 windows, evenly spread: of the test part, or of the training part where there is none."""
         self._read()
         return self._loader(thinned(np.sort(self._test_rows()), _VALIDATION), shuffle=False)
+
+    @property
+    def overlapping(self) -> bool:
+        """Whether some windows share rows."""
+        return self.stride < self.window and bool((self._read().lengths > self.window).any())
 
     def train_references(self) -> SeriesSamples:
         """The training windows in units of the data, in the order of the protocol."""

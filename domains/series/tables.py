@@ -12,7 +12,7 @@ import warnings
 import zipfile
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,11 @@ from numpy.typing import NDArray
 
 from scorefield.core.errors import InputError
 from scorefield.core.names import unknown
+from scorefield.domains.series.cells import date_column, is_number, labels_of, members, numbers_of, place_of
 
 __all__ = [
-    "LABEL", "SAMPLE", "STEP", "SUFFIXES", "Layout", "SeriesTable", "check_header", "place_of", "read_arrays",
-    "read_frame", "read_table", "suffix",
+    "LABEL", "SAMPLE", "STEP", "SUFFIXES", "Layout", "SeriesTable", "check_header", "format_of",
+    "place_of", "read_arrays", "read_frame", "read_table", "suffix",
 ]  # fmt: skip
 
 SAMPLE, STEP, LABEL = "sample", "step", "label"
@@ -45,7 +46,8 @@ class Layout:
         group: the column that tells series apart; by default `sample`, where `step` is there too.
         label: the column, or the array of an `.npz`, with the class of each series; by default `label`, in an `.npz`
             else `labels` or `y`.
-        time: a column with dates or times; rows are taken as they stand, and it is left out.
+        time: a column with dates or times; rows are taken as they stand, and it is left out. By default one of a usual
+            name (`date`, `time`, ...) that holds dates; one that holds numbers is a feature.
         columns: the features, in this order; by default all other columns.
         header: False where the first line holds numbers already; features are then named x0, x1, ...
         array: the array of an `.npz`; by default `x`, or the only one of two or three axes.
@@ -69,6 +71,7 @@ class SeriesTable:
         bounds: series k holds the rows `bounds[k]` to `bounds[k + 1]`, int64 `(series + 1,)`.
         names: what the file calls each series.
         labels: class of each series, or None.
+        time: the column of times that was left out, if any.
     """
 
     values: NDArray[np.float64]
@@ -76,6 +79,7 @@ class SeriesTable:
     bounds: NDArray[np.int64]
     names: tuple[str, ...] = ("",)
     labels: tuple[str, ...] | None = None
+    time: str | None = None
 
     @property
     def lengths(self) -> NDArray[np.int64]:
@@ -94,6 +98,19 @@ def suffix(path: Path) -> str:
     return "".join(parts) if parts[-1:] == [".gz"] else "".join(parts[-1:])
 
 
+def format_of(path: Path) -> str:
+    """The suffix, if it is that of a format of series.
+
+    Raises:
+        InputError: it is not.
+    """
+    kind = suffix(path)
+    if kind not in SUFFIXES:
+        what = f"{kind or 'no suffix'} is no format of series"
+        raise InputError(what, file=path, mend=f"known are {' '.join(SUFFIXES)}")
+    return kind
+
+
 def read_table(path: str | Path, layout: Layout | None = None) -> SeriesTable:
     """Read a file, or a folder of files with one series each.
 
@@ -104,10 +121,7 @@ def read_table(path: str | Path, layout: Layout | None = None) -> SeriesTable:
     path, layout = Path(path), Layout() if layout is None else layout
     if path.is_dir():
         return _read_folder(path, layout)
-    kind = suffix(path)
-    if kind not in SUFFIXES:
-        what = f"{kind or 'no suffix'} is no format of series"
-        raise InputError(what, file=path, mend=f"known are {' '.join(SUFFIXES)}")
+    kind = format_of(path)
     if not path.is_file():
         raise InputError("there is no such file", file=path)
     return _read_arrays(path, layout) if kind == ".npz" else _read_frame(path, kind, layout)
@@ -131,7 +145,7 @@ def _read_folder(folder: Path, layout: Layout) -> SeriesTable:
     labels = [label for table in tables for label in table.labels or ()]
     return SeriesTable(
         np.concatenate(values), first.columns, _bounds(lengths), tuple(names),
-        tuple(labels) if len(labels) == len(names) else None,
+        tuple(labels) if len(labels) == len(names) else None, first.time,
     )  # fmt: skip
 
 
@@ -151,16 +165,17 @@ def _read_frame(path: Path, kind: str, layout: Layout) -> SeriesTable:
     for name in (group, label, layout.time, *features):
         if name is not None and name not in frame.columns:
             raise unknown("column", name, list(frame.columns), file=path)
-    apart = {group, label, layout.time, STEP if long else None}
+    time = layout.time or date_column(frame, {group, label, *features})
+    apart = {group, label, time, STEP if long else None}
     columns = layout.columns or tuple(name for name in frame.columns if name not in apart)
     if not columns:
         raise InputError("holds no column of numbers", file=path)
-    values = np.stack([_numbers(frame[name], name, path, kind) for name in columns], 1)
+    values = np.stack([numbers_of(frame[name], name, path, kind) for name in columns], 1)
     if group is None:
         if label is not None:
-            return _stretches(values, columns, _texts(frame[label], label, path, kind))
-        return SeriesTable(values, columns, _bounds([len(values)]))
-    return _grouped(values, columns, frame, group, label, path, kind)
+            return replace(_stretches(values, columns, labels_of(frame[label], label, path, kind)), time=time)
+        return SeriesTable(values, columns, _bounds([len(values)]), time=time)
+    return replace(_grouped(values, columns, frame, group, label, path, kind), time=time)
 
 
 def read_frame(path: Path, kind: str, layout: Layout) -> pd.DataFrame:
@@ -200,52 +215,13 @@ def check_header(frame: pd.DataFrame, path: Path, kind: str, header: bool) -> No
     """
     names = [str(name) for name in frame.columns]
     frame.columns = names
-    if kind != ".parquet" and header and not any(np.isnan(_number(name)) for name in names):
+    if kind != ".parquet" and header and all(map(is_number, names)):
         what = "the first line holds only numbers, the header is missing"
         raise InputError(what, file=path, place="row 1", mend="add the columns' names, or give --data.header=false")
     twice = [name for i, name in enumerate(names) if name in names[:i] or not name]
     if twice:
         what = "two columns have this name" if twice[0] else "a column has no name"
         raise InputError(what, file=path, place=f"column {twice[0]!r}")
-
-
-def place_of(row: int, column: str, kind: str) -> str:
-    """Where a cell stands: rows count from 1 below the header; the line of a text file is one more."""
-    return f"row {row + 1}, column {column!r}" if kind == ".parquet" else f"row {row + 1} (line {row + 2}), {column!r}"
-
-
-def _numbers(cells: pd.Series, name: str, path: Path, kind: str) -> NDArray[np.float64]:
-    content = cells.to_numpy(dtype=object, na_value=np.nan)
-    try:
-        values = content.astype(np.float64)
-    except (TypeError, ValueError):
-        values = np.array([_number(cell) for cell in content])
-    wrong = np.flatnonzero(~np.isfinite(values))
-    if len(wrong):
-        row = int(wrong[0])
-        cell = content[row]
-        empty = cell is None or (isinstance(cell, float) and np.isnan(cell)) or not str(cell).strip()
-        what = "the cell is empty" if empty else f"{str(cell)!r} is not a finite number"
-        every = len(wrong) == len(values)
-        mend = f"leave the column out: --data.time={name}" if every else "fill or remove such rows"
-        raise InputError(what, file=path, place=place_of(row, name, kind), mend=mend)
-    return np.asarray(values, dtype=np.float64)
-
-
-def _number(cell: Any) -> float:
-    try:
-        return float(cell)
-    except (TypeError, ValueError):
-        return np.nan
-
-
-def _texts(cells: pd.Series, name: str, path: Path, kind: str) -> NDArray[Any]:
-    """Labels, none of which may be missing."""
-    texts = cells.astype(str).str.strip().to_numpy()
-    missing = np.flatnonzero(cells.isna().to_numpy() | (texts == ""))
-    if len(missing):
-        raise InputError("the cell is empty", file=path, place=place_of(int(missing[0]), name, kind))
-    return np.asarray(texts)
 
 
 def _stretches(values: NDArray[np.float64], columns: tuple[str, ...], texts: NDArray[Any]) -> SeriesTable:
@@ -266,13 +242,10 @@ def _grouped(
     kind: str,
 ) -> SeriesTable:
     """Rows sorted by the first appearance of their series; `step`, where there is one, must count up within."""
-    codes, names = pd.factorize(frame[group])
-    if (codes < 0).any():
-        place = place_of(int(np.flatnonzero(codes < 0)[0]), group, kind)
-        raise InputError("the cell is empty", file=path, place=place)
+    codes, names = members(frame[group], group, path, kind)
     order = np.argsort(codes, kind="stable")
     if STEP in frame.columns and STEP not in columns:
-        steps = _numbers(frame[STEP], STEP, path, kind)
+        steps = numbers_of(frame[STEP], STEP, path, kind)
         order = np.lexsort((steps, codes))
         again = np.flatnonzero((np.diff(steps[order]) == 0) & (np.diff(codes[order]) == 0))
         if len(again):
@@ -281,13 +254,13 @@ def _grouped(
     bounds = _bounds(np.bincount(codes, minlength=len(names)))
     labels = None
     if label is not None:
-        texts = _texts(frame[label], label, path, kind)[order]
+        texts = labels_of(frame[label], label, path, kind)[order]
         labels = tuple(texts[bounds[:-1]])
         mixed = np.flatnonzero(texts != np.repeat(labels, np.diff(bounds)))
         if len(mixed):
             place = place_of(int(order[mixed[0]]), label, kind)
             raise InputError("a series has two labels", file=path, place=place)
-    return SeriesTable(values[order], columns, bounds, tuple(str(name) for name in names), labels)
+    return SeriesTable(values[order], columns, bounds, names, labels)
 
 
 def read_arrays(path: Path) -> dict[str, NDArray[Any]]:

@@ -206,6 +206,32 @@ def test_windows_never_reach_into_another_series(tmp_path: Path) -> None:
     assert data.sizes["features"] == 1
 
 
+def test_dates_of_a_usual_name_are_no_feature(table: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    frame = pd.read_csv(table)
+    for name, cells in (
+        ("Date", pd.date_range("2024-01-30", periods=40)),
+        ("time", [f"{k % 24}:00" for k in range(40)]),
+    ):
+        frame.assign(**{name: cells}).to_csv(table, index=False)
+        assert ready(str(table), window=10, batch_size=8).tables["columns"] == ["ramp", "wave", "flat"]
+        assert f"3 features (the times {name!r} are left out)" in caplog.text
+        frame.assign(**{name: cells}).to_parquet(table.with_suffix(".parquet"))
+        assert ready(str(table.with_suffix(".parquet")), window=10, batch_size=8).sizes["features"] == 3
+    frame.assign(time=np.arange(40) ** 2).to_csv(table, index=False)
+    assert ready(str(table), window=10, batch_size=8).tables["columns"][-1] == "time"
+    frame.assign(date=["", *["2024-01-30"] * 39]).to_csv(table, index=False)
+    with pytest.raises(InputError, match="'date': the cell is empty"):
+        ready(str(table), window=10, batch_size=8)
+
+
+def test_subjects_are_series_of_their_own_unless_as_published(folder: Path) -> None:
+    data = FMRIData(str(folder / "fmri_sim4.npz"), split="contiguous", proportion=0.8)
+    data.setup("fit")
+    assert (data.provenance["series"], data.provenance["train"], data.provenance["test"]) == (50, 40 * 177, 10 * 177)
+    assert data.provenance["split"] == "the first 40 of 50 series for training"
+
+
 def test_a_folder_holds_a_series_in_each_file(tmp_path: Path) -> None:
     for name, first in (("2.csv", 100), ("1.csv", 0)):
         frame = pd.DataFrame({"a": np.arange(12.0) + first, "b": 1.0 * np.arange(12)})
