@@ -60,6 +60,17 @@ def test_a_table_is_cut_to_the_generated_length(files):
     assert not any("overlap" in note for note in by_array.notes)
 
 
+def test_dates_of_the_table_are_passed_over(files):
+    table = pd.read_csv(files / "real.csv")
+    table.insert(0, "date", pd.date_range("2024-01-01", periods=len(table)))
+    table.to_csv(files / "dated.csv", index=False)
+    found, dated = (
+        compare(files / name, files / "gen.npz", resampling=QUICK, only=["fdds"], figures=False)["fdds"].value
+        for name in ("real.csv", "dated.csv")
+    )
+    assert found == dated
+
+
 def test_fewer_generated_cut_both_and_it_is_said(files):
     found = compare(files / "real.csv", files / "half.csv", resampling=QUICK, only=["fdds"], figures=False)
     assert found["fdds"].n_real == found["fdds"].n_generated == 25
@@ -273,6 +284,17 @@ def test_a_run_brings_its_windows_and_its_scale(tmp_path, capsys):
     capsys.readouterr()
     assert main(["compare", str(tmp_path / "bare"), str(tmp_path / "gen.npz")]) == 2
     assert "which data it was trained on" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("stride", "overlap"), [(1, True), (10, False)])
+def test_overlapping_windows_of_a_run_are_told(tmp_path, stride, overlap):
+    pd.DataFrame(walk(1, 90)[:, :2], columns=["x0", "x1"]).to_csv(tmp_path / "own.csv", index=False)
+    arguments = {"path": str(tmp_path / "own.csv"), "window": 10, "stride": stride, "batch_size": 2}
+    data = {"class_path": "scorefield.domains.series.data.SeriesData", "init_args": arguments}
+    a_run(tmp_path / "run", data, low=90.0, high=120.0)
+    generated = windows(walk(1, 90)[:, :2], 10)
+    found = compare(tmp_path / "run", generated, resampling=QUICK, only=["fdds"], figures=False)
+    assert any("overlap" in note for note in found.notes) == overlap
 
 
 def test_every_statistic_is_listed(capsys):

@@ -73,9 +73,10 @@ def test_stored_correlational_score(stored):
     real, fake = (window_moments(stored[name].astype(np.float32)) for name in ("real", "fake"))
     found = distance_between(MeanCorrelations(5, 24), real, fake)
     assert found == pytest.approx(float(stored["correlational_score"]), abs=1e-5)
-    draws = correlational_by_draws(np.concatenate([real, fake]), 96, MeanCorrelations(5, 24), np.random.default_rng(0))
-    assert len(set(draws)) == 5
-    assert draws.min() > 0
+    pooled, generator = np.concatenate([real, fake]), np.random.default_rng(0)
+    few, many = (correlational_by_draws(pooled, 96, MeanCorrelations(5, 24), generator, n, 5) for n in (4, 400))
+    assert len(set(few)) == 5
+    assert few.mean() > many.mean() > 0
 
 
 def test_stored_frechet(shared_dir):

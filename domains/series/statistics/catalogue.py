@@ -208,11 +208,12 @@ def _correlational_table(entry: Entry, work: Work) -> Row:
     distance, n = _mean_correlations(work), len(work.pair.real)
     generator = generator_of(work.seed, entry.name)
     real, generated = work.pair.real.moments, work.pair.generated.moments
-    values = correlational_by_draws(np.concatenate([real, generated]), n, distance, generator, _REPEATS)
+    size = max(1, n // 5)  # of the floor's draws too: the score falls with it
+    values = correlational_by_draws(np.concatenate([real, generated]), n, distance, generator, size, _REPEATS)
     floors = []
     for halves in _halves(n, entry.name, work.seed) if work.settings.floors else []:
         pooled = np.concatenate([real[rows] for rows in halves])
-        floors += correlational_by_draws(pooled, len(halves[0]), distance, generator, 1).tolist()
+        floors += correlational_by_draws(pooled, len(halves[0]), distance, generator, size, 1).tolist()
     return _repeated(entry, work, [*values.tolist(), *floors])
 
 

@@ -70,14 +70,12 @@ def compare_series(
         for entry in bar:
             bar.set_postfix_str(entry.name)
             rows.append(entry.row(work))
-    left_out = [entry.name for entry in CATALOGUE if entry not in wanted]
-    notes = [f"not asked for: {', '.join(left_out)} (--statistics all, or their names)"] if left_out else []
     return Comparison(
         "series",
         *names,
         tuple(rows),
         series_figures(pair, real.columns, seed, names) if figures else (),
-        (*pair.notes, *notes),
+        (*pair.notes, *_left_out(wanted)),
         {**pair.facts, **_versions(settings, seed)},
         work.attachments,
     )
@@ -91,6 +89,11 @@ def _chosen(only: Sequence[str] | None) -> list[Entry]:
     if only is None:
         return [entry for entry in CATALOGUE if not entry.long]
     return [entry for entry in CATALOGUE if "all" in only or entry.name in only]
+
+
+def _left_out(wanted: Sequence[Entry]) -> list[str]:
+    names = [entry.name for entry in CATALOGUE if entry not in wanted]
+    return [f"not asked for: {', '.join(names)} (--statistics all, or their names)"] if names else []
 
 
 def _versions(settings: Resampling, seed: int) -> dict[str, str]:

@@ -73,11 +73,10 @@ class MeanCorrelations:
 
 
 def correlational_by_draws(
-    pooled: Array, n_real: int, distance: MeanCorrelations, generator: np.random.Generator, repeats: int = 5
+    pooled: Array, n_real: int, distance: MeanCorrelations, generator: np.random.Generator, size: int, repeats: int
 ) -> Array:
-    """The score as tables state it, (repeats,): on a fifth as many windows of each set, drawn with replacement."""
+    """The score as tables state it, (repeats,): on `size` windows of each set, drawn with replacement."""
     n_generated = len(pooled) - n_real
-    size = max(1, n_real // 5)
     draws = []
     for number, first in ((n_real, 0), (n_generated, n_real)):
         counts = np.zeros((len(pooled), repeats))

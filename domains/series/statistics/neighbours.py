@@ -22,6 +22,7 @@ __all__ = [
     "NeighbourAccuracy",
     "NeighbourRatio",
     "memorisation",
+    "most_windows",
     "nearest_distances",
     "nearest_labels",
     "warping_distances",
@@ -146,7 +147,7 @@ def memorisation(
     Args:
         of_generated: distances of generated windows to the nearest training window.
         of_real: the same of held-out windows; their median must not be 0.
-        draws: bootstrap draws (logarithms of the ratio, normal interval); below 2 no interval.
+        draws: bootstrap draws, whose quantiles bound the interval; below 2 no interval.
         level: confidence level.
         generator: of the draws.
     """

@@ -141,7 +141,7 @@ def _notes(real: SeriesPopulation, counts: tuple[int, int], length: int, names: 
         notes.append(
             f"{counts[1]:,} generated windows, {counts[0]:,} real: the first {counts[0]:,} generated are compared"
         )
-    if int(real.table.lengths.max()) > length:
+    if real.overlapping or int(real.table.lengths.max()) > length:
         notes.append("windows of one series overlap: intervals and p-values take them for independent and are too sure")
     constant = [name for name, flat in zip(real.columns, real.scaling.constant, strict=True) if flat]
     if constant:

@@ -119,10 +119,11 @@ class SeriesPopulation:
     Args:
         table: the series, in units of the data; real ones may be longer than a window.
         scaling: the range of the data, where it is known otherwise than from the series.
+        overlapping: whether the series are windows that share rows.
     """
 
-    def __init__(self, table: SeriesTable, scaling: Scaling | None = None) -> None:
-        self.table = table
+    def __init__(self, table: SeriesTable, scaling: Scaling | None = None, *, overlapping: bool = False) -> None:
+        self.table, self.overlapping = table, overlapping
         self.scaling = Scaling.fit(table.values) if scaling is None else scaling
         self._kept: dict[tuple[object, ...], ScoredWindows] = {}
 
@@ -152,7 +153,8 @@ class SeriesPopulation:
             return self
         places = [self.columns.index(name) for name in columns]
         table = replace(self.table, values=self.table.values[:, places], columns=columns)
-        return SeriesPopulation(table, Scaling(self.scaling.low[places], self.scaling.high[places]))
+        scaling = Scaling(self.scaling.low[places], self.scaling.high[places])
+        return SeriesPopulation(table, scaling, overlapping=self.overlapping)
 
     def starts(self, length: int) -> npt.NDArray[np.int64]:
         """Rows where the windows of stride 1 start; none straddles two series."""

@@ -49,6 +49,7 @@ def reference(run: Run) -> tuple[SeriesPopulation, SeriesPopulation]:
     module = open_data(run, "series")
     scaling = Scaling.from_tables(run.model["tables"])
     test, train = (
-        SeriesPopulation(table_of(part()), scaling) for part in (module.test_references, module.train_references)
+        SeriesPopulation(table_of(part()), scaling, overlapping=module.overlapping)
+        for part in (module.test_references, module.train_references)
     )
     return test, train
