@@ -100,6 +100,10 @@ class Encoded:
     observed: Flags
     scale: Array
 
+    def known(self) -> Array:
+        """`x` with NaN where nothing is observed, as completion wants its observations."""
+        return np.where(self.observed, self.x, np.nan)
+
 
 def mean_scale(values: Array, observed: Flags, fallback: float | None) -> Array:
     """Scales `(B,)` of contexts `(B, context)`.

@@ -52,7 +52,8 @@ class PanelData(LightningDataModule):
             a list of steps.
         windows: stretches of `prediction` steps at the end of each series that make up the test set, where no file
             brings one; 0 for none.
-        holdout: steps before them that only validation sees; by default `prediction`, 0 for none, as published.
+        holdout: steps before them that only validation sees; by default `prediction`; 0 for none, as published,
+            `context + prediction` as published for experiments with missing values.
         batch_size: windows in a training batch, over all processes together.
         epoch_batches: batches in an epoch; each is drawn anew from all windows.
         conditional: whether the model is given context and lags (`given`), in place of learning the lags too.

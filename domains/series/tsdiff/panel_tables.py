@@ -1,6 +1,7 @@
 """Tables of panels.
 
-Long: a row for each value, with columns for the series (`item_id`), the time (`timestamp`) and the value (`target`).
+Long: a row for each value, with columns for the series (`item_id`), the time (`timestamp`) and the value (`target`);
+without times, rows count by `step`, or as they stand.
 Wide: no column tells series apart, and each column of numbers is a series. Times must follow each other at one
 frequency, local times without a zone; rows of a series may stand in any order.
 """
@@ -18,14 +19,14 @@ from numpy.typing import NDArray
 
 from scorefield.core.errors import InputError
 from scorefield.core.names import unknown
-from scorefield.domains.series.tables import Layout, check_header, place_of, read_frame
+from scorefield.domains.series.tables import STEP, Layout, check_header, place_of, read_frame
 from scorefield.domains.series.tsdiff.frequency import Frequency, inferred
 from scorefield.domains.series.tsdiff.panels import Panel
 
 __all__ = ["PanelLayout", "read_panel_table", "start_of"]
 
 _ITEMS = ("item_id", "unique_id", "series", "sample")
-_TIMES = ("timestamp", "date", "datetime", "time", "ds", "step")
+_TIMES = ("timestamp", "date", "datetime", "time", "ds")
 _TARGETS = ("target", "y", "value")
 _NOTHING = ("", "nan", "na", "n/a", "null", "none", "?")
 
@@ -80,7 +81,7 @@ def read_panel_table(path: Path, kind: str, layout: PanelLayout) -> Panel:
     time = _column("time", layout.time, _TIMES, columns, path)
     if item is None:
         return _wide(frame, time, path, kind, layout)
-    rest = [name for name in columns if name not in (item, time)]
+    rest = [name for name in columns if name not in (item, time, STEP)]
     target = _column("target", layout.target, _TARGETS, rest, path) or (rest[0] if len(rest) == 1 else None)
     if target is None:
         what = "no column is called target"
@@ -90,14 +91,16 @@ def read_panel_table(path: Path, kind: str, layout: PanelLayout) -> Panel:
         raise InputError("the cell is empty", file=path, place=place_of(int(np.argmax(codes < 0)), item, kind))
     values = _numbers(frame[target], target, path, kind)
     times = None if time is None else _times(frame[time], time, path, kind)
-    order = np.argsort(codes, kind="stable") if times is None else np.lexsort((times.to_numpy(), codes))
+    if times is None:
+        steps = _numbers(frame[STEP], STEP, path, kind) if STEP in columns else np.arange(len(frame))
+        order = np.lexsort((steps, codes))
+    else:
+        order = np.lexsort((times.to_numpy(), codes))
     cuts = np.cumsum(np.bincount(codes, minlength=len(names)))[:-1]
     return _panel(values, np.split(order, cuts), [str(name) for name in names], times, path, layout)
 
 
-def _column(
-    what: str, wanted: str | None, usual: Sequence[str], columns: Sequence[str], path: Path
-) -> str | None:  # fmt: skip
+def _column(what: str, wanted: str | None, usual: Sequence[str], columns: Sequence[str], path: Path) -> str | None:
     if wanted is None:
         return next((name for name in columns if name.lower() in usual), None)
     if wanted not in columns:

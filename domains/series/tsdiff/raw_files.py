@@ -101,7 +101,7 @@ def _monash(content: bytes, path: Path) -> Panel:
     lines = content.decode("latin-1").splitlines()
     header = [line.split() for line in lines if line.startswith("@")]
     attributes = [words[1] for words in header if words[0].lower() == "@attribute" and len(words) > 1]
-    told = next((words[1] for words in header if words[0].lower() == "@frequency" and len(words) > 1), "hourly")
+    told = next((words[1] for words in header if words[0].lower() == "@frequency" and len(words) > 1), "")
     units = {"hourly": "h", "daily": "D", "weekly": "W", "monthly": "MS", "quarterly": "QS", "yearly": "YS"}
     if told not in units:
         raise InputError(f"has the frequency {told!r}", file=path, mend=f"known are {', '.join(units)}")
