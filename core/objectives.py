@@ -19,6 +19,7 @@ Jo et al. 2022 (GDSS, arXiv 2202.02514) for the reductions `half_sum` and `mean`
 
 from __future__ import annotations
 
+import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -131,7 +132,11 @@ class DenoisingScoreMatching(Objective):
         self.population, self.population_of = named_terms(population or []), population_of
 
     def draw(self, system: System, state: State, streams: SampleStreams) -> Draws:
-        """See `Objective.draw`."""
+        """See `Objective.draw`.
+
+        Raises:
+            InputError: times are to be uniform in a log signal-to-noise ratio that is infinite at an end.
+        """
         path = next(iter(system.components.values())).path
         unit = self._unit(streams)
         if self.times == "log_snr":
@@ -152,8 +157,12 @@ class DenoisingScoreMatching(Objective):
 
     def _spread_log_snr(self, path: GaussianPath, unit: Tensor) -> Tensor:
         # The integral of g^2 / sigma^2 is -2 log_snr on every Gaussian path.
-        ends = path.log_snr(torch.tensor([self.t_min, self.t_max], dtype=torch.float64, device=unit.device))
-        return path.time_of(ends[0] + unit * (ends[1] - ends[0])).clamp(self.t_min, self.t_max)
+        high, low = path.log_snr(torch.tensor([self.t_min, self.t_max], dtype=torch.float64)).tolist()
+        if not math.isfinite(high - low):
+            what = f"the log signal-to-noise ratio of {type(path).__name__} is infinite at an end"
+            place = f"t from {self.t_min:g} to {self.t_max:g}"
+            raise InputError(what, place=place, mend="give a t_min above 0 and a t_max below 1")
+        return path.time_of(high + unit * (low - high)).clamp(self.t_min, self.t_max)
 
     def losses(self, system: System, state: State, draws: Draws) -> dict[str, Tensor]:
         """See `Objective.losses`; population terms come after the components, by their names.

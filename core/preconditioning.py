@@ -14,6 +14,7 @@ variance-preserving path it is the v-prediction of Salimans and Ho 2022 (arXiv 2
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -39,7 +40,7 @@ class Preconditioned(Network):
         bounds: lowest and highest prediction in evaluation mode.
 
     Raises:
-        InputError: `data_std` is not positive.
+        InputError: `data_std` is not positive, or the first path has no signal (or no noise) at an end.
     """
 
     def __init__(
@@ -56,6 +57,9 @@ class Preconditioned(Network):
         path = next(iter(self.paths.values()))
         ends = path.log_snr(torch.tensor([path.t_min, path.t_max], dtype=torch.float64))
         self._high, self._low = ends.tolist()
+        if not math.isfinite(self._high - self._low):
+            what = f"the log signal-to-noise ratio of {type(path).__name__} is infinite at an end"
+            raise InputError(what, mend="take another path, such as EDM, VP or Cosine")
 
     @property
     def null_condition(self) -> dict[str, int]:

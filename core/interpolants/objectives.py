@@ -57,8 +57,9 @@ class InterpolantMatching(Objective):
         weights: weight of each loss in the total, 1 where not named.
         times: `uniform`; `even`: the same with the batch spread evenly; `shared`: one for the whole batch, equal in all
             processes; `logit`: uniform in log(r / (1 - r)), the log-ratio of the scales of a linear interpolant.
-        weighting: `plain`, or `balanced`: errors of the target count in proportion to what its best linear prediction
-            leaves unknown, 1 - B^2 / V with V = A^2 + B^2 + (gamma / s)^2, where the ends have equal variance.
+        weighting: `plain`, or `balanced`: squared errors of the target are divided by the share of its variance that
+            its best linear prediction leaves unknown, 1 - B^2 / V with V = A^2 + B^2 + (gamma / s)^2, as where the ends
+            are independent and have equal variance.
         data_std: root mean square of the target samples, s of the weighting `balanced`.
         population: terms on features of the whole batch's targets and predictions of them, as those of
             `DenoisingScoreMatching`.

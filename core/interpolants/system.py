@@ -119,7 +119,19 @@ class InterpolantSystem(System):
                 interpolant.score_weights(predicts, torch.zeros(()))
         self._margins: dict[bool, float] = {}
         self.ends = knows_ends(self.predicts)
-        self.inside(torch.zeros(()))  # raises where the velocity does not follow
+        self._check_between()
+
+    def _check_between(self) -> None:
+        """Refuse quantities that do not tell the velocity at every time between the ends."""
+        r = torch.linspace(0.1, 0.9, 9, dtype=torch.float64)
+        for name, (velocity,) in self.weights(r).items():
+            for weight in velocity.values():
+                lost = r[~weight.isfinite()].tolist()
+                if lost:
+                    what = (
+                        f"the velocity of {name} does not follow from {' and '.join(self.predicts)} at r = {lost[0]:g}"
+                    )
+                    raise InputError(what, mend="predict velocity, or source and target")
 
     def prepare(self, data: Any) -> None:
         """See `System.prepare`: the base takes its material."""

@@ -12,7 +12,7 @@ from scorefield.core.errors import InputError
 from scorefield.core.interpolants.sampling import Transport
 from scorefield.core.noise import Replayed, Seeded
 from scorefield.core.sampling import sample
-from scorefield.core.solvers.registry import INTERPOLANT_SOLVERS, make_solver
+from scorefield.core.solver_registry import INTERPOLANT_SOLVERS, make_solver
 from scorefield.core.state import State
 from tests.core.test_interpolants_transport import exact, line, moments, normal, plane
 
@@ -70,6 +70,14 @@ def test_the_sde_by_the_means_of_the_ends_has_the_law_of_the_target():
 def test_means_of_the_ends_that_are_too_few_are_named():
     with pytest.raises(InputError, match="predict source or denoiser too"):
         plane("linear", "brownian", ("target",))
+
+
+@pytest.mark.parametrize(("known", "time"), [("target", 0.6), ("source", 0.1)])
+def test_means_that_take_no_part_at_times_are_named(known, time):
+    with pytest.raises(
+        InputError, match=rf"{known} and denoiser at r = {time}; predict velocity, or source and target"
+    ):
+        plane("encoder-decoder", None, (known, "denoiser"))
 
 
 def test_a_cosine_grid_is_denser_at_both_ends():

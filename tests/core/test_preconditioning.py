@@ -7,7 +7,7 @@ from torch import Tensor
 from scorefield.core.draws import SampleStreams
 from scorefield.core.errors import InputError
 from scorefield.core.objectives import DenoisingScoreMatching
-from scorefield.core.paths import EDM, VP, Cosine, GaussianPath
+from scorefield.core.paths import EDM, VP, Cosine, GaussianPath, Linear
 from scorefield.core.preconditioning import Preconditioned
 from scorefield.core.spaces import Masked
 from scorefield.core.state import State
@@ -92,3 +92,21 @@ def test_bad_deviations_are_refused(std: float) -> None:
         Preconditioned(Fixed(torch.zeros(1)), {"x": VP()}, std)
     with pytest.raises(InputError, match="data_std"):
         DenoisingScoreMatching(data_std=std)
+
+
+def test_a_path_without_signal_at_an_end_is_refused() -> None:
+    with pytest.raises(InputError, match="signal-to-noise ratio of Linear is infinite at an end; take another path"):
+        Preconditioned(Fixed(torch.zeros(1)), {"x": Linear()})
+
+
+@pytest.mark.parametrize(("first", "last"), [(0.001, 1.0), (0.0, 0.999)])
+def test_times_uniform_in_an_infinite_range_are_refused(first: float, last: float) -> None:
+    system = System({"x": Component(Linear(), Masked(), "data")}, Fixed(torch.zeros(1)))
+    state = State({"x": torch.zeros(4, 2)})
+    objective = DenoisingScoreMatching("mean", "data", "log_snr", first, last)
+    with pytest.raises(
+        InputError, match=f"t from {first:g} to {last:g}: the log signal-to-noise ratio of Linear is infinite"
+    ):
+        objective.draw(system, state, SampleStreams(4, "train", 0, 0))
+    fine = DenoisingScoreMatching("mean", "data", "log_snr", 0.001, 0.999)
+    assert len(fine.draw(system, state, SampleStreams(4, "train", 0, 0)).t.unique()) == 4

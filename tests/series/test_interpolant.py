@@ -134,6 +134,10 @@ def test_a_pool_is_bounded_and_spread_over_the_training_set() -> None:
         (lambda: BlockBootstrap().draw(State({"x": torch.zeros(2, 12, 2)}), Seeded(0)), "no samples to draw from"),
         (lambda: BlockBootstrap().prepare(Windows(numbered(), mask=torch.zeros(7, 12))), "padded"),
         (lambda: InterpolantPaDTS(interpolant="liner"), "did you mean 'linear'"),
+        (
+            lambda: InterpolantPaDTS(interpolant="encoder-decoder", gamma="sine-squared"),
+            "unknown interpolant of series",
+        ),
         (lambda: InterpolantPaDTS(heads=5), "heads must divide the width"),
     ],
 )

@@ -23,6 +23,7 @@ from scorefield.core.interpolants.bases import Base
 from scorefield.core.interpolants.gammas import Zero
 from scorefield.core.interpolants.interpolant import Interpolant, Quantity, interpolant_named
 from scorefield.core.interpolants.system import Bridge, InterpolantSystem
+from scorefield.core.names import unknown
 from scorefield.core.settings import SamplerSettings
 from scorefield.core.spaces import Masked
 from scorefield.core.state import State
@@ -36,6 +37,7 @@ __all__ = ["DEFAULT_TRANSPORT", "EndsNetwork", "InterpolantPaDTS"]
 DEFAULT_TRANSPORT = SamplerSettings("transport", 20, "ema", {"method": "euler", "grid": "cosine"})
 """20 evaluations; the last step ends at a prediction of the target, inside the range of the data."""
 
+_INTERPOLANTS = ("linear", "trigonometric")
 _SCALE = 250  # of times in the network's sinusoids: as fine as the published chain
 
 
@@ -90,7 +92,7 @@ class InterpolantPaDTS:
 
     Args:
         base: where it starts; blocks of training windows by default.
-        interpolant: `linear`, `trigonometric` or `encoder-decoder`.
+        interpolant: `linear` or `trigonometric`: of others the means of target and noise do not tell the velocity.
         gamma: scale of the noise between the ends: `zero` for none, `brownian`, `quadratic`, `sine-squared` or
             `sigmoid`; with noise there is also an SDE (`--solver-arg diffusion=`).
         width: hidden width of the network.
@@ -133,6 +135,8 @@ class InterpolantPaDTS:
         if not 0 < data_std < float("inf"):
             raise InputError(f"data_std is {data_std:g}", mend="give a positive number")
         self.data_std = data_std
+        if interpolant not in _INTERPOLANTS:
+            raise unknown("interpolant of series", interpolant, _INTERPOLANTS)
         self.interpolant = interpolant_named(interpolant, gamma)
         self.base = BlockBootstrap() if base is None else base
         self.sampling = sampling
