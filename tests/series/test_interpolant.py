@@ -387,8 +387,7 @@ def test_bad_input_ends_with_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], options: list[str], words: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    code = main(["fit", "--config", "series/sines_interpolant", "--data.number=70", *options])
-    assert code == 2
+    assert main(["fit", "--config", "series/sines_interpolant", "--data.number=70", *options]) == 2
     assert re.search(words, capsys.readouterr().err.strip().splitlines()[-1])
     assert not Path("runs").exists()
 
