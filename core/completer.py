@@ -6,6 +6,7 @@ has random streams of its own, of which its rounds draw one after the other.
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,10 +15,11 @@ from typing import Any
 import torch
 
 from scorefield.core.completion import ITEM, OBSERVED, Filled, Items, Observing
-from scorefield.core.diffusion import Diffusion, Report, join
+from scorefield.core.diffusion import Diffusion, Report, join, warn_of_rounding
 from scorefield.core.errors import InputError
 from scorefield.core.generation import CHUNK_SIZE, chunk_sizes
 from scorefield.core.guidance.observations import GaussianObservation
+from scorefield.core.guidance.particles import Particles
 from scorefield.core.guidance.potentials import together
 from scorefield.core.guidance.registry import make_guide
 from scorefield.core.guide import Guide
@@ -104,7 +106,10 @@ class Completer:
         if self.way in _COMPETING and paths < 2:
             raise InputError("one path is no set of particles", mend="ask for more, or choose another way")
         self._prior_std = best.prior_std if self.way in _SOFT else None
-        self._guides(list(diffusion.system.components))  # so that wrong arguments are told at once
+        self._others = [_within_items(guide) for guide in diffusion.guides]
+        guides = self._guides(list(diffusion.system.components))  # so that wrong arguments are told at once
+        if diffusion.settings.precision == "bf16-mixed" and any(guide.gradient for guide in guides):
+            warn_of_rounding(diffusion.system)
 
     @property
     def num(self) -> int:
@@ -169,7 +174,7 @@ class Completer:
 
     def _sampled(self, frame: State, noise: Seeded, tell: Callable[[int, int], None] | None) -> Sampled:
         names = [name for name in self.diffusion.system.components if OBSERVED + name in frame.condition]
-        guides = [*self._guides(names), *self.diffusion.guides]
+        guides = [*self._guides(names), *self._others]
         return sample(self.diffusion.system, frame, self.diffusion.solver, noise, guides=guides, progress=tell)
 
     def _tiles(self, frame: State) -> Iterator[State]:
@@ -186,6 +191,14 @@ class Completer:
         seen = [GaussianObservation(n, OBSERVED + n, self.std, prior_std=self._prior_std) for n in names]
         groups = {"groups": ITEM} if self.way in _COMPETING else {}
         return [make_guide(self.way, together(seen), {**groups, **self.arguments})]
+
+
+def _within_items(guide: Guide) -> Guide:
+    """Particles of which those of one item compete: a path of another one has no place there."""
+    if isinstance(guide, Particles) and guide.groups is None:
+        guide = copy.copy(guide)
+        guide.groups = ITEM
+    return guide
 
 
 def _share_of(report: Report | None, before: float, share: float) -> Callable[[int, int], None] | None:

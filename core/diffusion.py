@@ -36,7 +36,7 @@ from scorefield.core.state import State
 from scorefield.core.system import Network, System
 from scorefield.core.teleport import open_teleport
 
-__all__ = ["PRECISIONS", "Diffusion", "Precision", "Settings", "join"]
+__all__ = ["PRECISIONS", "Diffusion", "Precision", "Settings", "join", "warn_of_rounding"]
 
 Precision = Literal["32-true", "bf16-mixed", "64-true"]
 PRECISIONS: tuple[str, ...] = get_args(Precision)
@@ -126,7 +126,7 @@ class Diffusion:
         for guide in self.guides:
             system = guide.wrap(system) if isinstance(guide, ClassifierFree) else system
         if settings.precision == "bf16-mixed" and any(guide.gradient for guide in self.guides):
-            _warn_of_rounding(system)
+            warn_of_rounding(system)
         self.system = _in_precision(system, settings.precision)
         self.dtype = torch.float64 if settings.precision == "64-true" else torch.float32
 
@@ -264,7 +264,7 @@ def join(parts: list[State]) -> State:
     )
 
 
-def _warn_of_rounding(system: System) -> None:
+def warn_of_rounding(system: System) -> None:
     """Tell where gradients of x0_hat magnify the rounding of a bfloat16 network: by (sigma / alpha)^2 at the start."""
     paths = [component.path for component in system.components.values()]
     starts = torch.tensor(min(path.t_max for path in paths), dtype=torch.float64)

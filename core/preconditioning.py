@@ -91,4 +91,5 @@ class Preconditioned(Network):
 
     @staticmethod
     def _shaped(value: Tensor, like: Tensor) -> Tensor:
-        return value.to(like.dtype).reshape(-1, *[1] * (like.ndim - 1))
+        shaped: Tensor = value.to(like.dtype).reshape(-1, *[1] * (like.ndim - 1))
+        return shaped

@@ -18,6 +18,8 @@ from scorefield.core.completer import Completer, Observe
 from scorefield.core.completion import Filled, Task
 from scorefield.core.diffusion import Diffusion, Settings
 from scorefield.core.errors import InputError, InputWarning
+from scorefield.core.guidance.particles import Particles
+from scorefield.core.guidance.properties import Reward
 from scorefield.core.interpolants.gammas import Zero
 from scorefield.core.interpolants.interpolant import LinearInterpolant
 from scorefield.core.interpolants.system import Bridge
@@ -232,6 +234,27 @@ def test_every_way_fills(run: Path, way: str) -> None:
     found = Model(run).impute(x, 4, way=way, way_arguments=arguments, steps=4, std=0.3, device="cpu")
     assert np.isfinite(found.paths).all()
     np.testing.assert_array_equal(found.paths[0, :, 0], np.tile(x[0], (4, 1)))
+
+
+def test_particles_of_another_guide_compete_within_an_item_only() -> None:
+    (base, *_), guide = gaussian(), Particles(Reward(lambda state: 20 * state["x"].mean((1, 2))), "plain")
+    settings = Settings("ddpm", 40, precision="64-true")
+    diffusion = Diffusion(base.system, SeriesDomain(), record(), settings, [guide])
+    histories = np.stack([np.full((5, 2), -0.5), np.full((5, 2), 0.5)])
+    items = SeriesDomain().open_items(Task("forecast", histories, {"horizon": 3}), record())
+    low, high = Completer(diffusion, items, 20, MOMENTS).completed(CPU)
+    assert low.sampled.mean() < 0 < 0.2 < high.sampled.mean()
+    assert guide.groups is None
+
+
+def test_gradients_in_bfloat16_are_warned_of(run: Path) -> None:
+    x = np.full((LENGTH, 2), 5.0)
+    with pytest.warns(InputWarning, match="drown in rounding"):
+        Model(run).completer(Task("forecast", x, {"horizon": 2}), 2, precision="bf16-mixed")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        observe = Observe("replacement")
+        Model(run).completer(Task("forecast", x, {"horizon": 2}), 2, observe=observe, precision="bf16-mixed")
 
 
 def test_values_outside_of_the_range_are_told_once(run: Path) -> None:
