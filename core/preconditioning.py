@@ -87,7 +87,8 @@ class Preconditioned(Network):
 
     def _place(self, t: Tensor) -> Tensor:
         log_snr: Tensor = next(iter(self.paths.values())).log_snr(t.double())
-        return ((self._high - log_snr) / (self._high - self._low)).clamp(0, 1).to(t.dtype)
+        place: Tensor = ((self._high - log_snr) / (self._high - self._low)).clamp(0, 1)
+        return place.to(t.dtype)
 
     @staticmethod
     def _shaped(value: Tensor, like: Tensor) -> Tensor:

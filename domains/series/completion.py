@@ -18,7 +18,6 @@ from scorefield.core.state import State
 from scorefield.domains.series.answers import Answer, Completions, check_places, write_answers
 from scorefield.domains.series.given import given_steps
 from scorefield.domains.series.labels import OPEN
-from scorefield.domains.series.labels import OPEN
 from scorefield.domains.series.observed import Observed, layout_of, observed
 from scorefield.domains.series.plans import Stretch, gap_plan, tail_plan, window_plan
 from scorefield.domains.series.scaling import Scaling
