@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from scorefield.core.errors import InputError
 from scorefield.core.names import unknown
 from scorefield.domains.series.tsdiff.convolution import LONG, both_directions, convolve, toeplitz
-from scorefield.domains.series.tsdiff.elementwise import channel_norm
+from scorefield.domains.series.tsdiff.elementwise import standardised
 from scorefield.domains.series.tsdiff.kernels import DiagonalKernel, DPLRKernel, Kernel
 
 __all__ = ["S4", "S4Block", "mixed"]
@@ -26,7 +26,8 @@ __all__ = ["S4", "S4Block", "mixed"]
 def mixed(layer: nn.Conv1d | nn.Linear, x: Tensor, onto: Tensor | None = None) -> Tensor:
     """A linear layer over the channels of `x` `[H, B, L]`, added to `onto`."""
     flat, weight, bias = x.flatten(1), layer.weight.flatten(1), cast(Tensor, layer.bias)[:, None]
-    result = torch.addmm(bias, weight, flat) if onto is None else torch.addmm(onto.flatten(1), weight, flat) + bias
+    result = torch.addmm(bias if onto is None else onto.flatten(1), weight, flat)
+    result = result if onto is None else result.add_(bias)
     return cast(Tensor, result.unflatten(1, x.shape[1:]))
 
 
@@ -60,43 +61,61 @@ class S4(nn.Module):
         made = DPLRKernel if kernel == "dplr" else DiagonalKernel
         self.kernel = _Holder(made(channels, states, length))
         self.output_linear = nn.Conv1d(channels, channels, 1)
-        self._kept: tuple[tuple[object, ...], Tensor] | None = None
+        self._kept: tuple[tuple[object, ...], tuple[Tensor, Tensor | None]] | None = None
 
-    def forward(self, u: Tensor) -> Tensor:
+    def forward(self, u: Tensor, affine: tuple[Tensor, Tensor] | None = None, onto: Tensor | None = None) -> Tensor:
         """The layer's output `[H, B, L]`.
+
+        Args:
+            u: `[H, B, L]`.
+            affine: weights and biases `[H]` of a norm that `u` has yet to be multiplied by and moved by.
+            onto: what the output is added to.
 
         Raises:
             InputError: windows of another length.
         """
         if u.shape[-1] != self.length:
             raise InputError(f"windows of {u.shape[-1]} steps", mend=f"this model takes {self.length} steps")
-        return mixed(self.output_linear, nn.functional.gelu(self.convolved(u)))
+        return mixed(self.output_linear, nn.functional.gelu(self.convolved(u, affine)), onto)
 
-    def convolved(self, u: Tensor) -> Tensor:
-        """The convolution and D u, `[H, B, L]`."""
+    def convolved(self, u: Tensor, affine: tuple[Tensor, Tensor] | None = None) -> Tensor:
+        """The convolution and D u, `[H, B, L]`; arguments as of `forward`."""
         with torch.autocast(u.device.type, enabled=False):
-            kept = self._frozen(u)
-            if kept is None:
-                return convolve(u, self.taps().to(u.dtype))
-            return torch.bmm(u, kept) if self.length < LONG else convolve(u, kept)
+            frozen = self._frozen(u.dtype, affine)
+            weights, shift = self._weights(u.dtype, affine) if frozen is None else frozen
+            if frozen is None or self.length >= LONG:
+                result = convolve(u, weights)
+                return result if shift is None else result.add_(shift)
+            return torch.bmm(u, weights) if shift is None else torch.baddbmm(shift, u, weights)
 
     def taps(self) -> Tensor:
         """Weights of all shifts `[H, 2L - 1]`, in double precision."""
         kernels: Tensor = self.kernel.kernel()
         return both_directions(kernels, self.D[0].double())
 
-    def _frozen(self, u: Tensor) -> Tensor | None:
-        """What multiplies `u`, kept from the last call while the parameters are the same; None if they are trained."""
-        parameters = [self.D, *self.kernel.parameters()]
+    def _weights(self, dtype: torch.dtype, affine: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor | None]:
+        """Taps with the norm's weights in them, and what its biases become, `[H, 1, L]`."""
+        taps = self.taps()
+        if affine is None:
+            return taps.to(dtype), None
+        weight, bias = (v.double()[:, None] for v in affine)
+        # The convolution of a constant: sums of the taps that reach into the window.
+        sums = nn.functional.pad(taps.cumsum(-1), (1, 0))
+        reach = sums[:, self.length :] - sums[:, : self.length]
+        return (taps * weight).to(dtype), (bias * reach).to(dtype)[:, None]
+
+    def _frozen(self, dtype: torch.dtype, affine: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor | None] | None:
+        """What multiplies inputs, kept while the parameters are the same; None if they are trained."""
+        parameters = [self.D, *self.kernel.parameters(), *(affine or ())]
         if any(p.requires_grad or p.is_inference() for p in parameters):
             self._kept = None
             return None
-        key = (u.dtype, *((p.data_ptr(), p._version, p.dtype, p.device) for p in parameters))
+        key = (dtype, *((p.data_ptr(), p._version, p.dtype, p.device) for p in parameters))
         if self._kept is None or self._kept[0] != key:
             # Inference tensors could not be differentiated through later.
             with torch.inference_mode(False), torch.no_grad():
-                taps = self.taps().to(u.dtype)
-                self._kept = key, toeplitz(taps) if self.length < LONG else taps
+                taps, shift = self._weights(dtype, affine)
+                self._kept = key, (toeplitz(taps) if self.length < LONG else taps, shift)
         return self._kept[1]
 
 
@@ -110,5 +129,5 @@ class S4Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`[H, B, L]` to `[H, B, L]`."""
-        output: Tensor = self.layer(channel_norm(x, self.norm.weight, self.norm.bias, self.norm.eps))
-        return x + output
+        affine = self.norm.weight, self.norm.bias
+        return cast(Tensor, self.layer(standardised(x, self.norm.eps), affine, x))
