@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from scorefield.core.errors import InputError
+from scorefield.domains.series import synthesis
 from scorefield.domains.series.labels import check_labels, draw_labels, names_of
 
 if TYPE_CHECKING:
@@ -35,9 +36,9 @@ class SeriesDomain:
     """
 
     name = "series"
-    description = "multivariate time series (PaD-TS)"
-    conditions = ("label",)
-    import_formats = ("pad_ts",)
+    description = "multivariate time series (PaD-TS), panels of univariate ones (TSDiff)"
+    conditions = ("label", "scale")
+    import_formats = ("pad_ts", "tsdiff")
 
     def samples_type(self, tables: Tables) -> type[Samples]:
         """`SeriesSamples`."""
@@ -55,6 +56,9 @@ class SeriesDomain:
             size = sizes.get(name)
             if not isinstance(size, int) or isinstance(size, bool) or size < 1:
                 raise InputError(f"{size!r} is no size", file=file, place=f"sizes.{name}")
+        if synthesis.is_panel(tables):
+            synthesis.check_panel(tables, sizes, file)
+            return
         features = sizes["features"]
         columns = tables.get("columns")
         named = [name for name in columns if isinstance(name, str)] if isinstance(columns, list) else []
@@ -89,6 +93,8 @@ class SeriesDomain:
         """
         import torch
 
+        if synthesis.is_panel(tables):
+            return synthesis.draw_panel(num, tables, generator, condition)
         given = dict(condition or {})
         label = given.pop("label", None)
         if given:
@@ -111,6 +117,8 @@ class SeriesDomain:
 
         from scorefield.core.state import State
 
+        if synthesis.is_panel(tables):
+            return synthesis.frame_panel(drawn, sizes)
         zeros = torch.zeros(len(drawn["series"]), sizes["length"], sizes["features"])
         return State({"x": zeros}, {}, {"label": drawn["label"]} if "label" in drawn else {})
 
@@ -123,13 +131,15 @@ class SeriesDomain:
         from scorefield.domains.series.samples import SeriesSamples
         from scorefield.domains.series.scaling import Scaling
 
+        if synthesis.is_panel(tables):
+            return synthesis.decode_panel(state, tables)
         x = Scaling.from_tables(tables).original(state["x"].detach().cpu().double().numpy())
         labels = names_of(state.condition["label"], tables) if "label" in state.condition else None
         return SeriesSamples(x, tuple(tables["columns"]), labels)
 
     def tasks(self, record: ModelRecord) -> tuple[TaskName, ...]:
-        """All that `core.completion` knows."""
-        return ("forecast", "impute", "interpolate")
+        """All that `core.completion` knows; nothing yet of runs of panels."""
+        return () if synthesis.is_panel(record.tables) else ("forecast", "impute", "interpolate")
 
     def open_items(self, task: Task, record: ModelRecord) -> SeriesItems:
         """The series of a file, and what is missing of them."""
@@ -175,6 +185,10 @@ class SeriesDomain:
 
     def import_model(self, source: str, form: str) -> ImportedModel:
         """A model from weights of the original project."""
+        if form == "tsdiff":
+            from scorefield.domains.series.tsdiff.importing import import_tsdiff
+
+            return import_tsdiff(source)
         from scorefield.domains.series.pad_ts.importing import import_pad_ts
 
         return import_pad_ts(source)
