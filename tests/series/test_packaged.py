@@ -63,6 +63,6 @@ def test_its_windows_are_those_of_sines_that_it_has_not_seen() -> None:
     made = Model(NAME).sample(500)
     only = ["vds_exact", "fdds", "fdds_lag1", "acf"]
     found = compare(sines(500, 24, 5, 124), made, resampling=quick, only=only, figures=False)
-    limits = {"vds_exact": 0.02, "fdds": 0.04, "fdds_lag1": 0.04, "acf": 0.002}  # intervals of its card
+    limits = {"vds_exact": 0.01, "fdds": 0.015, "fdds_lag1": 0.02, "acf": 0.002}
     for name, limit in limits.items():
         assert found[name].value < limit, name
