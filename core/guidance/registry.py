@@ -117,12 +117,6 @@ WAYS: dict[str, Way] = {
         "Dhariwal and Nichol 2021, arXiv 2105.05233",
         gradient=True,
     ),
-    "self": Way(
-        self_guidance,
-        "follows each step by a push along the gradient, of the size of the step's noise; with ddpm, or point=current",
-        "Kollovieh et al. 2023, arXiv 2307.11494",
-        gradient=True,
-    ),
     "dps": Way(
         DPS,
         "gradient of an observation, with steps that do not grow with the residual",
@@ -142,6 +136,12 @@ WAYS: dict[str, Way] = {
         "Rozet et al. 2024, arXiv 2405.13712",
         gradient=True,
         exact=True,
+    ),
+    "self": Way(
+        self_guidance,
+        "follows each step by a push along the gradient, of the size of the step's noise; with ddpm, or point=current",
+        "Kollovieh et al. 2023, arXiv 2307.11494",
+        gradient=True,
     ),
     "particles": Way(
         _particles,
