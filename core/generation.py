@@ -190,6 +190,16 @@ def generate(
     if summary is not None:
         shards.tidy()
         return Generated(summary, new=False)
+    trainer = _predict(generator, shards, sizes, machine, overwrite)
+    if not trainer.is_global_zero:
+        return None
+    return Generated(shards.assemble(sizes, {**facts, **generator.facts()}, write), new=True)
+
+
+def _predict(
+    generator: Generator, shards: Shards, sizes: dict[int, int], machine: Machine, overwrite: bool
+) -> pl.Trainer:
+    """Make the missing chunks; returns when all processes have made theirs."""
     with quiet_predicting(), SampleBar() as bar:
         trainer = machine.trainer([_Writer(shards), _Threads(machine.threads)])
         missing = _Missing(shards, sizes, overwrite, bar)
@@ -203,9 +213,7 @@ def generate(
                 raise original_error(error) from error
             raise
         trainer.strategy.barrier("all chunks")
-    if not trainer.is_global_zero:
-        return None
-    return Generated(shards.assemble(sizes, {**facts, **generator.facts()}, write), new=True)
+    return trainer
 
 
 @dataclass(frozen=True)
