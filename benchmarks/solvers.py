@@ -117,7 +117,12 @@ def draw(rows: dict[str, Any], statistics: list[str], baseline: str | None, file
             value, low, high, _ = rows[baseline][statistic]
             axis.axhspan(low, high, color="k", alpha=0.12, label=f"{baseline} ({rows[baseline]['calls']:.0f} calls)")
             axis.axhline(value, color="k", linewidth=0.8)
+        known = [row for row in rows.values() if row[statistic][0]]
+        values, ticks = [row[statistic][0] for row in known], sorted({round(row["calls"]) for row in known})
         axis.set(xlabel="network calls for a sample", ylabel=statistic, xscale="log", yscale="log")
+        axis.set_ylim(0.5 * min(values), 1.5 * max(values))
+        axis.set_xticks(ticks, [str(tick) for tick in ticks])
+        axis.minorticks_off()
         axis.grid(alpha=0.3)
     figure.tight_layout(rect=(0, 0.12, 1, 1))
     figure.legend(*axes[0][0].get_legend_handles_labels(), loc="lower center", ncol=5, fontsize=8)

@@ -40,6 +40,9 @@ LOSSES = {
 }  # fmt: skip
 
 
+PUBLISHED = ("velocity", "path_velocity", "score", "denoiser")
+
+
 class Published(Network):
     """tanh(W (r, x) + b); as a denoiser with its sign turned, as the published one learns -E[z | x]."""
 
@@ -49,7 +52,7 @@ class Published(Network):
 
     def forward(self, state, t):
         value = torch.tanh(torch.cat([1 - t[:, None], state["x"]], 1) @ self.weight.T + self.bias)
-        values = dict.fromkeys(("velocity", "path_velocity", "score"), value) | {"denoiser": -value}
+        values = dict.fromkeys(PUBLISHED, value) | {"denoiser": -value}
         return {f"x.{quantity}": v for quantity, v in values.items()}
 
 
@@ -59,7 +62,7 @@ def published(shared_dir):
 
 
 def one_component(interpolant, network):
-    return InterpolantSystem({"x": Component(Bridge(interpolant), Masked(), "velocity")}, network, QUANTITIES)
+    return InterpolantSystem({"x": Component(Bridge(interpolant), Masked(), "velocity")}, network, PUBLISHED)
 
 
 def test_losses_are_the_published_ones(published):

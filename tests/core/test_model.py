@@ -112,14 +112,14 @@ def test_precisions(model, precision, tolerance):
     plain = model.generator()
     other = model.generator(precision=precision)
     assert other.request() != plain.request()
-    start = model.domain.frame({"num_nodes": torch.full((6,), 5)}, {}, {}).to(dtype=other._dtype)
+    start = model.domain.frame({"num_nodes": torch.full((6,), 5)}, {}, {}).to(dtype=other.dtype)
     x = torch.randn(start["x"].shape, generator=torch.Generator().manual_seed(0))
     t = torch.full((6,), 0.3)
     want = plain.system(start.replace({"x": x}), t)["x"]
-    have = other.system(start.replace({"x": x.to(other._dtype)}), t.to(other._dtype))["x"]
-    assert have.dtype == other._dtype
+    have = other.system(start.replace({"x": x.to(other.dtype)}), t.to(other.dtype))["x"]
+    assert have.dtype == other.dtype
     assert torch.allclose(have.float(), want, atol=tolerance)
-    assert model.sample(4, precision=precision, decode=False)["x"].dtype == other._dtype
+    assert model.sample(4, precision=precision, decode=False)["x"].dtype == other.dtype
 
 
 def test_precisions_do_not_change_one_another(model):
