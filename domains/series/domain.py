@@ -197,7 +197,7 @@ class SeriesDomain:
         """Sines, trained for a minute or two."""
         from scorefield.core.domain import Tour
 
-        return Tour("series/sines_small", (), 1000, "generated.csv")
+        return Tour("series/sines_small", ("--trainer.max_epochs=12",), 1000, "generated.csv")
 
 
 def _finite(value: Any) -> bool:
