@@ -15,7 +15,7 @@ from scorefield.core.system import Component, System
 from scorefield.domains.series.tsdiff.kernels import Kernel
 from scorefield.domains.series.tsdiff.network import TSDiffNetwork
 
-__all__ = ["BETAS", "TSDiff", "published_sampler"]
+__all__ = ["BETAS", "DEFAULT_SAMPLER", "TSDiff", "published_sampler"]
 
 BETAS = (1e-4, 0.1)
 """First and last beta of the published chain, whatever its number of steps."""
@@ -25,6 +25,8 @@ def published_sampler(num_steps: int) -> SamplerSettings:
     """Ancestral sampling over the whole chain, and raw weights."""
     return SamplerSettings("ddpm", num_steps - 1, "raw", {"grid": "uniform", "final": "denoise"})
 
+
+DEFAULT_SAMPLER = published_sampler(100)
 
 class TSDiff:
     """Hyper-parameters of TSDiff; the defaults are those published.
@@ -42,7 +44,7 @@ class TSDiff:
         path: another path than the published chain of that many steps.
         data_std: root mean square of the scaled data; if given, the network is preconditioned
             (`core.preconditioning`) and sees the log signal-to-noise ratio, from 0 to num_steps, in place of an index.
-        sampling: default sampler of the run; by default that of publication.
+        sampling: default sampler of the run; by default that of publication, for a chain of 100 steps.
 
     Raises:
         InputError: a size that cannot be.
@@ -59,7 +61,7 @@ class TSDiff:
         num_steps: int = 100,
         path: GaussianPath | None = None,
         data_std: float | None = None,
-        sampling: SamplerSettings | None = None,
+        sampling: SamplerSettings = DEFAULT_SAMPLER,
     ) -> None:
         for name, count in (("width", width), ("blocks", blocks)):
             if count < 1:
@@ -76,7 +78,7 @@ class TSDiff:
         self.path = DiscreteChain("linear", num_steps, BETAS) if path is None else path
         self.width, self.blocks, self.embedding, self.states = width, blocks, embedding, states
         self.kernel, self.skip, self.num_steps, self.data_std = kernel, skip, num_steps, data_std
-        self.sampling = published_sampler(num_steps) if sampling is None else sampling
+        self.sampling = sampling
 
     def build(self, sizes: Mapping[str, int]) -> System:
         """The system for windows of `length` steps and `features` channels, perhaps with so many features `given`."""
