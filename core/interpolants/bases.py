@@ -18,7 +18,10 @@ from scorefield.core.errors import InputError
 from scorefield.core.noise import NoiseSource
 from scorefield.core.state import State
 
-__all__ = ["Base", "PoolBase", "uniforms"]
+__all__ = ["Base", "Moments", "PoolBase", "uniforms"]
+
+Moments = dict[str, tuple[Tensor, Tensor]]
+"""Mean and standard deviation by component; they broadcast over it."""
 
 
 class Base(nn.Module, ABC):
@@ -31,6 +34,10 @@ class Base(nn.Module, ABC):
         Raises:
             InputError: it cannot draw such samples.
         """
+
+    def moments(self, state: State) -> Moments:
+        """Mean and deviation of its samples, where they follow from masks and condition alone; by default of none."""
+        return {}
 
     def prepare(self, data: Any) -> None:
         """Take what it keeps of the training data: nothing, by default."""

@@ -28,6 +28,7 @@ from scorefield.core.errors import InputError
 from scorefield.core.interpolants.couplings import Coupling, Independent
 from scorefield.core.interpolants.gammas import Zero
 from scorefield.core.interpolants.interpolant import Coefficients, Term
+from scorefield.core.interpolants.preconditioning import unknown_share
 from scorefield.core.interpolants.system import InterpolantSystem
 from scorefield.core.names import unknown
 from scorefield.core.objectives import Draws, Objective, named_terms
@@ -59,8 +60,9 @@ class InterpolantMatching(Objective):
             processes; `logit`: uniform in log(r / (1 - r)), the log-ratio of the scales of a linear interpolant.
         weighting: `plain`, or `balanced`: squared errors of the target are divided by the share of its variance that
             its best linear prediction leaves unknown, 1 - B^2 / V with V = A^2 + B^2 + (gamma / s)^2, as where the ends
-            are independent and have equal variance.
-        data_std: root mean square of the target samples, s of the weighting `balanced`.
+            are independent and have equal variance; and by the variance that the system's base tells, if it does.
+        data_std: root mean square of the target samples, s of the weighting `balanced`, in units of the base's
+            deviation where that is told.
         population: terms on features of the whole batch's targets and predictions of them, as those of
             `DenoisingScoreMatching`.
         population_of: the component that these terms look at; the first one by default.
@@ -155,6 +157,7 @@ class InterpolantMatching(Objective):
     ) -> dict[str, Tensor]:
         source = {name: draws.source.get(name, torch.zeros_like(value)) for name, value in ends.components.items()}
         points = {n: c.point(source[n], ends[n], draws.noise[n]) for n, c in at.items()}
+        moments = system.moments(ends) if self.weighting == "balanced" else {}
         predicted = system.quantities(ends.replace(points), draws.t.to(ends.dtype))
         losses = {}
         for name, outputs in predicted.items():
@@ -162,7 +165,8 @@ class InterpolantMatching(Objective):
                 wanted = _wanted(quantity, at[name], source[name], ends[name], draws.noise[name])
                 terms = (output - wanted).square() if self.form == "mse" else output * (0.5 * output - wanted)
                 if quantity == "target" and self.weighting == "balanced":
-                    terms = terms / self._unknown(at[name])
+                    terms = terms / unknown_share(at[name], self.data_std)
+                    terms = terms / moments[name][1].square() if name in moments else terms
                 losses[f"{name}_{quantity}"] = _free_mean(terms, system.components[name], ends).mean()
         name = self.population_of or next(iter(system.components))
         for key, term in self.population.items():
@@ -172,11 +176,6 @@ class InterpolantMatching(Objective):
             if term.weight:
                 losses[key] = term(ends[name], predicted[name]["target"], ends.masks)
         return losses
-
-    def _unknown(self, at: Coefficients) -> Tensor:
-        """What the best linear prediction leaves unknown of the target, as a share of its variance."""
-        others = at.source.square() + (at.gamma / self.data_std).square()
-        return others / (others + at.target.square())
 
     def total(self, losses: Mapping[str, Tensor]) -> Tensor:
         """See `Objective.total`."""

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from scorefield.core.errors import InputError
-from scorefield.core.interpolants.bases import Base
+from scorefield.core.interpolants.bases import Base, Moments
 from scorefield.core.interpolants.ends import ends_steps, knows_ends
 from scorefield.core.interpolants.gammas import Zero
 from scorefield.core.interpolants.interpolant import QUANTITIES, Interpolant, Quantity, Term
@@ -215,6 +215,10 @@ class InterpolantSystem(System):
             rest = {name: drawn[name] for name in names if name not in found}
             found |= {n: self.components[n].space.project(value, state.masks) for n, value in rest.items()}
         return found
+
+    def moments(self, state: State) -> Moments:
+        """Mean and deviation of source samples by component, where the base tells them."""
+        return {} if self.base is None else self.base.moments(state)
 
     def prior(self, state: State, source: NoiseSource) -> State:
         """The state at r = 0: noise, or what `source` gives.

@@ -32,6 +32,7 @@ from scorefield.core.state import State
 from scorefield.domains.series.bases import BlockBootstrap, SeasonalNaive, SeriesBase, season_of
 from scorefield.domains.series.pad_ts.interpolant import InterpolantPaDTS
 from scorefield.domains.series.samples import SeriesSamples
+from scorefield.domains.series.tsdiff.interpolant import InterpolantTSDiff
 
 ROOT = Path(__file__).parents[2]
 CLASS = "scorefield.domains.series.bases"
@@ -396,5 +397,5 @@ def test_bad_input_ends_with_one_line(
 def test_configurations_build(name: str) -> None:
     experiment = Experiment.from_dict(read_experiment(ROOT / "configs" / "series" / f"{name}.yaml"))
     module = build({"class_path": "scorefield.core.module.ScoreModule", "init_args": experiment.model})
-    assert isinstance(module.recipe, InterpolantPaDTS)
+    assert isinstance(module.recipe, InterpolantPaDTS | InterpolantTSDiff)
     assert module.recipe.sampling.solver == "transport"

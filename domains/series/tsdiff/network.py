@@ -98,6 +98,7 @@ class TSDiffNetwork(Network):
             0 for none.
         skip: whether the input is added to the output.
         kernel: see `S4`.
+        outputs: channels of the output, by default as many as come in.
     """
 
     def __init__(
@@ -112,13 +113,14 @@ class TSDiffNetwork(Network):
         given: int = 0,
         skip: bool = True,
         kernel: Kernel = "dplr",
+        outputs: int | None = None,
     ) -> None:
         super().__init__()
         self.length, self.channels, self.num_steps = length, channels, num_steps
         self.embedding, self.given, self.skip = embedding, given, skip
         self.input_init = nn.Sequential(nn.Linear(channels, width), nn.ReLU())
         self.time_init = nn.Sequential(nn.Linear(embedding, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
-        self.out_linear = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, channels))
+        self.out_linear = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, outputs or channels))
         self.residual_blocks = nn.ModuleList(
             ResidualBlock(width, states, length, given, number == blocks - 1, kernel) for number in range(blocks)
         )

@@ -143,7 +143,8 @@ class PanelData(LightningDataModule):
         self._tell_silent(train, seen, where)
         self.sizes = {"length": self.plan.length, "features": 1 if self.conditional else self.plan.channels}
         if self.conditional:
-            self.sizes["given"] = self.plan.channels + 1
+            season = train.frequency.season
+            self.sizes |= {"given": self.plan.channels + 1, "context": self.context, "season": season}
         self.panel = seen
         self.tables = self._tables()
         self.provenance = self.described(where)
