@@ -6,34 +6,48 @@ at one representative time tau, with Langevin steps y <- y - eta grad E + c sqrt
 likelihood). Squares are summed over the free entries of a sample; gradients go through the network. Samples may come
 from anywhere: another forecaster's, or the model's own.
 
+tau is the time whose loss is nearest to the mean over times. Times are those of a chain of 100 steps with beta from
+1e-4 to 0.1, as published, by their signal-to-noise ratio; on other paths, where equal steps of time mean something
+else, the times with the same ratios.
+
 Source: Kollovieh et al. 2023 (arXiv 2307.11494, section 3.3).
 """
 
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
+from scorefield.core.completion import OBSERVED
 from scorefield.core.denoiser import Denoiser
 from scorefield.core.errors import InputError
+from scorefield.core.guidance.levels import LEVEL
+from scorefield.core.guidance.observations import GaussianObservation, Observation, QuantileObservation
 from scorefield.core.guidance.potentials import Potential, energies, together
 from scorefield.core.guidance.targets import inner
 from scorefield.core.guide import Guide, Run
+from scorefield.core.names import unknown
 from scorefield.core.noise import NoiseSource
+from scorefield.core.paths import DiscreteChain
 from scorefield.core.predictions import conversion
 from scorefield.core.solvers.solver import Carry
 from scorefield.core.state import State
 from scorefield.core.system import System, Values, centred, placed
 
-__all__ = ["Refine", "Refined", "Refinement", "denoising_energy", "refine", "representative_time"]
+__all__ = [
+    "Refine", "Refined", "Refinement", "Regularisation", "denoising_energy", "refine", "regularisation",
+    "representative_time",
+]  # fmt: skip
 
-_TIMES = 25
-"""How many times the search for a representative one looks at."""
+Regularisation = Literal["quantile", "gaussian"]
+_TIMES = 25  # how many the search for a representative one looks at
+_CHAIN = (100, (1e-4, 0.1))  # steps and betas of the chain whose times these are
 
 
 @dataclass(frozen=True)
@@ -187,17 +201,56 @@ def representative_time(
         system: the model.
         state: clean samples, some hundred.
         noise: asked once a time.
-        times: where to look; by default 25 times evenly over the paths' range.
+        times: where to look; by default 25 times evenly over the published chain.
     """
-    if times is None:
-        paths = [component.path for component in system.components.values()]
-        first, last = max(p.t_min for p in paths), min(p.t_max for p in paths)
-        times = torch.linspace(first, last, _TIMES, dtype=torch.float64).tolist()
+    times = _chain_times(system) if times is None else times
     origins = system.origins(state)
     losses = torch.stack(
         [denoising_energy(system, state, t, system.noise(state, noise), origins).mean() for t in times]
     )
     return float(times[int((losses - losses.mean()).square().argmin())])
+
+
+def _chain_times(system: System) -> list[float]:
+    """The published chain's times, as the first component's path tells time, within the range of all paths."""
+    number, betas = _CHAIN
+    paths = [component.path for component in system.components.values()]
+    first, last = max(p.t_min for p in paths), min(p.t_max for p in paths)
+    even = torch.linspace(1, number, _TIMES, dtype=torch.float64).round() / number
+    times: list[float] = paths[0].time_of(DiscreteChain("linear", number, betas).log_snr(even)).tolist()
+    return [min(max(time, first), last) for time in times]
+
+
+def regularisation(system: System, state: State, kind: Regularisation) -> Potential | None:
+    """U, which holds each component NAME to the condition's `observed_NAME` where that is not NaN; begun.
+
+    Args:
+        system: the model.
+        state: the samples that are to be refined.
+        kind: `gaussian` for the sum of squares, `quantile` for the pinball loss at the condition's `level` of a sample.
+
+    Returns:
+        None where nothing is observed.
+
+    Raises:
+        InputError: an unknown kind.
+    """
+    from scorefield.core.solver_registry import make_solver
+
+    if kind not in get_args(Regularisation):
+        raise unknown("potential of refinement", kind, get_args(Regularisation))
+    seen = [name for name in system.components if OBSERVED + name in state.condition]
+    seen = [name for name in seen if not bool(state.condition[OBSERVED + name].isnan().all())]
+    if not seen:
+        return None
+    found: list[Observation] = [
+        QuantileObservation(name, OBSERVED + name, LEVEL)
+        if kind == "quantile"
+        else GaussianObservation(name, OBSERVED + name, math.sqrt(0.5))
+        for name in seen
+    ]
+    solver = make_solver("ddim", 1)  # observations look at the system and the state alone
+    return together(found).begin(Run(system, state, solver, solver.plan(system)))
 
 
 class Refine(Guide):
