@@ -8,65 +8,27 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 
-from scorefield.core.completion import ITEM, OBSERVED, Filled, Items, Observing
+from scorefield.core.completion import ITEM, OBSERVED, Filled, Items
 from scorefield.core.diffusion import Diffusion, Report, join, warn_of_rounding
 from scorefield.core.errors import InputError
 from scorefield.core.generation import CHUNK_SIZE, chunk_sizes
-from scorefield.core.guidance.observations import GaussianObservation
+from scorefield.core.guidance.levels import LEVEL, quantile_levels
 from scorefield.core.guidance.particles import Particles
-from scorefield.core.guidance.potentials import together
-from scorefield.core.guidance.registry import make_guide
 from scorefield.core.guide import Guide
 from scorefield.core.interpolants.system import Bridge
-from scorefield.core.names import unknown
 from scorefield.core.noise import Seeded, stream_seed
+from scorefield.core.observing import OBSERVING_WAYS, Observe, Used
 from scorefield.core.progress import SampleBar
 from scorefield.core.sampling import Sampled, sample
 from scorefield.core.shards import Shard
 from scorefield.core.state import State
 
 __all__ = ["OBSERVING_WAYS", "Completer", "Observe"]
-
-OBSERVING_WAYS = ("moments", "replacement", "gradient", "dps", "particles", "afdps")
-"""Ways that can hold samples to observations."""
-_COMPETING = ("particles", "afdps")
-_SOFT = ("gradient", "dps", "particles", "afdps")  # they take x0_hat as uncertain by `prior_std`
-
-
-@dataclass(frozen=True)
-class Observe:
-    """How observations are used; None takes what the domain found best.
-
-    Attributes:
-        way: one of `OBSERVING_WAYS`.
-        arguments: of the way, as users type them.
-        std: standard deviation of the observations' error, on the scale of the states.
-    """
-
-    way: str | None = None
-    arguments: Mapping[str, Any] = field(default_factory=dict)
-    std: float | None = None
-
-    def settled(self, best: Observing) -> tuple[str, dict[str, Any], float]:
-        """Way, its arguments and the error, with the defaults in place.
-
-        Raises:
-            InputError: a way that cannot observe, or an error that is not positive.
-        """
-        way = self.way or best.way
-        if way not in OBSERVING_WAYS:
-            raise unknown("way to use observations", way, OBSERVING_WAYS)
-        std = best.std if self.std is None else self.std
-        if not 0 < std < float("inf"):
-            raise InputError(f"{std:g} is no standard deviation of an error", mend="give more than 0")
-        known = best.arguments if way == best.way else {}
-        return way, {**known, **self.arguments}, std
 
 
 class Completer:
@@ -96,20 +58,28 @@ class Completer:
                 raise InputError(f"{count} {what}", mend="give at least 1")
         if diffusion.search is not None or diffusion.teleport is not None:
             raise InputError("search and teleportation know no observations", mend="leave them out")
-        if any(isinstance(component.path, Bridge) for component in diffusion.system.components.values()):
-            what = "a run that carries one set of data to another cannot be held to observations"
-            raise InputError(what, mend="take a run that starts from noise")
         self.diffusion, self.items, self.paths = diffusion, items, paths
         self.per_chunk = max(1, chunk_size // paths)
-        best = items.observing()
-        self.way, self.arguments, self.std = (observe or Observe()).settled(best)
-        if self.way in _COMPETING and paths < 2:
-            raise InputError("one path is no set of particles", mend="ask for more, or choose another way")
-        self._prior_std = best.prior_std if self.way in _SOFT else None
+        self.used = self._settled(observe or Observe())
         self._others = [_within_items(guide) for guide in diffusion.guides]
         guides = self._guides(list(diffusion.system.components))  # so that wrong arguments are told at once
         if diffusion.settings.precision == "bf16-mixed" and any(guide.gradient for guide in guides):
             warn_of_rounding(diffusion.system)
+
+    def _settled(self, observe: Observe) -> Used | None:
+        """How observations are used; None where the network itself takes what is given."""
+        if not self.items.observes:
+            if observe:
+                what = "this run is given what is known, and is held to no observations"
+                raise InputError(what, mend="leave way, potential, std, levels and hard out")
+            return None
+        if any(isinstance(component.path, Bridge) for component in self.diffusion.system.components.values()):
+            what = "a run that carries one set of data to another cannot be held to observations"
+            raise InputError(what, mend="take a run that starts from noise")
+        used = observe.settled(self.items.observing())
+        if used.competing and self.paths < 2:
+            raise InputError("one path is no set of particles", mend="ask for more, or choose another way")
+        return used
 
     @property
     def num(self) -> int:
@@ -123,13 +93,14 @@ class Completer:
 
     def request(self) -> dict[str, Any]:
         """See `Generator`."""
-        asked = {"paths": self.paths, "way": self.way, "way_arguments": self.arguments, "std": self.std}
-        return {**self.diffusion.request(), **self.items.request(), **asked}
+        return {**self.diffusion.request(), **self.items.request(), "paths": self.paths, **self._observing()}
 
     def facts(self) -> dict[str, Any]:
         """See `Generator`; `num` counts the paths of one item."""
-        used = {"way": self.way, "way_arguments": self.arguments, "std": self.std}
-        return {"num": self.paths, **self.items.facts(), **self.diffusion.facts(), **used}
+        return {"num": self.paths, **self.items.facts(), **self.diffusion.facts(), **self._observing()}
+
+    def _observing(self) -> dict[str, Any]:
+        return {} if self.used is None else self.used.settings()
 
     def samples_type(self) -> type[Filled]:
         """See `Generator`."""
@@ -153,10 +124,10 @@ class Completer:
         mine = range(number * self.per_chunk, number * self.per_chunk + size // self.paths)
         work = self.items.begin(mine, self.paths, generator, settings.conditions)
         while (frame := work.next()) is not None:
-            parts, tiles = [], list(self._tiles(frame))
+            parts, tiles = [], list(self._tiles(self._levelled(frame, generator)))
             for index, tile in enumerate(tiles):
                 tell = _share_of(report, (done + index / len(tiles)) / work.rounds, 1 / len(tiles) / work.rounds)
-                sampled = self._sampled(tile.to(device, self.diffusion.dtype), noise, tell)
+                sampled = self._sampled(tile, device, noise, tell)
                 parts.append(sampled.state.to("cpu"))
                 calls += sampled.evaluations * len(tile)
             work.take(join(parts))
@@ -172,10 +143,24 @@ class Completer:
                 parts.append(self.filled(number, size, device, bar.within(size))[0])
         return self.items.present(Filled.concatenate(parts))
 
-    def _sampled(self, frame: State, noise: Seeded, tell: Callable[[int, int], None] | None) -> Sampled:
-        names = [name for name in self.diffusion.system.components if OBSERVED + name in frame.condition]
-        guides = [*self._guides(names), *self._others]
-        return sample(self.diffusion.system, frame, self.diffusion.solver, noise, guides=guides, progress=tell)
+    def _sampled(
+        self, frame: State, device: torch.device, noise: Seeded, tell: Callable[[int, int], None] | None
+    ) -> Sampled:
+        guides = [*self._guides(self._seen(frame)), *self._others]
+        system, solver = self.diffusion.system, self.diffusion.solver
+        return sample(system, frame.to(device, self.diffusion.dtype), solver, noise, guides=guides, progress=tell)
+
+    def _seen(self, frame: State) -> list[str]:
+        """Components of which something is observed; with nothing observed of any, paths are the model's own."""
+        known = {name: frame.condition.get(OBSERVED + name) for name in self.diffusion.system.components}
+        return [name for name, value in known.items() if value is not None and not bool(value.isnan().all())]
+
+    def _levelled(self, frame: State, generator: torch.Generator) -> State:
+        """With the level of each path, where observations are quantiles."""
+        if self.used is None or self.used.levels is None:
+            return frame
+        levels = quantile_levels(len(frame) // self.paths, self.paths, self.used.levels, generator)
+        return State(frame.components, frame.masks, {**frame.condition, LEVEL: levels})
 
     def _tiles(self, frame: State) -> Iterator[State]:
         """Rows of one network call each; the paths of an item stay together where they fit."""
@@ -186,11 +171,7 @@ class Completer:
 
     def _guides(self, names: list[str]) -> list[Guide]:
         """What holds samples to what is observed of these components."""
-        if not names:
-            return []
-        seen = [GaussianObservation(n, OBSERVED + n, self.std, prior_std=self._prior_std) for n in names]
-        groups = {"groups": ITEM} if self.way in _COMPETING else {}
-        return [make_guide(self.way, together(seen), {**groups, **self.arguments})]
+        return [] if self.used is None else self.used.guides(names)
 
 
 def _within_items(guide: Guide) -> Guide:

@@ -28,15 +28,19 @@ if TYPE_CHECKING:
 
     from scorefield.core.checkpoints import ModelRecord
     from scorefield.core.domain import Domain
+    from scorefield.core.guidance.levels import Levels
     from scorefield.core.state import State
 
 __all__ = [
-    "ITEM", "OBSERVED", "TASKS", "Completing", "Filled", "Items", "Observing", "Outputs", "Task", "TaskName", "Work",
-    "open_items",
+    "ITEM", "OBSERVED", "TASKS", "Completing", "Filled", "Items", "Observing", "Outputs", "PotentialName", "Task",
+    "TaskName", "Work", "open_items",
 ]  # fmt: skip
 
 TaskName = Literal["forecast", "impute", "interpolate"]
 TASKS: tuple[TaskName, ...] = get_args(TaskName)
+
+PotentialName = Literal["gaussian", "quantile"]
+"""What an observation says of a value; see `core.observing`."""
 
 OBSERVED, ITEM = "observed_", "item"
 """Entries of a state's condition; the first is followed by the name of a component."""
@@ -66,20 +70,28 @@ class Observing:
     Attributes:
         way: a key of `core.guidance.registry.WAYS`.
         arguments: of the way.
-        std: standard deviation of the observations' error, on the scale of the states.
-        prior_std: see `GaussianObservation`; only for ways in `prior_ways`.
-        solver: name of the solver.
+        std: standard deviation of a Gaussian observation's error, on the scale of the states.
+        prior_std: see `GaussianObservation`; for the ways that take x0_hat as uncertain.
+        solver: name of the solver; None takes the run's own, with its steps and arguments.
         steps: its steps.
         solver_arguments: its arguments.
+        potential: the potential that goes with the way.
+        scale: of quantile observations, on the scale of the states.
+        levels: order of their levels, see `core.guidance.levels`.
+        hard: whether observed entries are replaced besides.
     """
 
     way: str
     arguments: Mapping[str, Any]
     std: float
     prior_std: float
-    solver: str
-    steps: int
+    solver: str | None
+    steps: int | None
     solver_arguments: Mapping[str, Any]
+    potential: PotentialName = "gaussian"
+    scale: float = 1.0
+    levels: Levels = "ordered"
+    hard: bool = False
 
 
 @dataclass(frozen=True)
@@ -166,9 +178,11 @@ class Items(Protocol):
 
     Attributes:
         noun: what messages call several of them.
+        observes: whether states observe; False where the network itself takes what is given.
     """
 
     noun: str
+    observes: bool
 
     def __len__(self) -> int: ...
 
@@ -210,6 +224,10 @@ class Items(Protocol):
 
     def write(self, filled: Filled, outputs: Outputs) -> dict[str, Any]:
         """Write the results, the file itself last, and say what the summary shall hold (scores, if truth is known)."""
+        ...
+
+    def told(self, summary: Mapping[str, Any]) -> list[str]:
+        """Lines for the user about what `write` said of scores."""
         ...
 
     def present(self, filled: Filled) -> Any:

@@ -23,8 +23,8 @@ from scorefield.core.guide import Guide
 from scorefield.core.names import unknown
 from scorefield.core.progress import SampleBar
 from scorefield.core.runs import open_run
-from scorefield.core.spaces import DirectedAdjacency, SymmetricAdjacency
-from scorefield.core.state import MASKS, State
+from scorefield.core.state import State
+from scorefield.core.states_layout import check_layout
 from scorefield.core.system import System
 
 if TYPE_CHECKING:
@@ -220,16 +220,26 @@ class Model:
         return Completer(diffusion, items, num, observe, chunk_size)
 
     def forecast(
-        self, data: Any, horizon: int | None = None, num: int = 100, *, holdout: bool = False, **settings: Any
+        self,
+        data: Any,
+        horizon: int | None = None,
+        num: int = 100,
+        *,
+        holdout: bool = False,
+        missing: str | None = None,
+        **settings: Any,
     ) -> Any:
         """Paths of what comes after a history; with equal settings those of the command `forecast`.
 
         Args:
-            data: a file, a data frame, or an array as the domain takes it (series: `[T, D]` or `[n, T, D]`).
+            data: a file, a data frame, or an array as the domain takes it (series: `[T, D]` or `[n, T, D]`; panels:
+                `[T]` or `[n, T]`).
             horizon: steps; the domain's default by default.
             num: sample paths.
             holdout: whether the last steps of `data` are held back as the truth.
-            settings: `way`, `way_arguments`, `std`, `reading`, `device`, `progress`, and those of `completer`.
+            missing: steps of the history to hide, as `RM`, `BM-B:24`; panels only.
+            settings: those of `Observe` (`way`, `way_arguments`, ...), `reading`, `device`, `progress`, and those of
+                `completer`.
 
         Returns:
             The domain's results (series: a sequence with `.paths`, `.summary()`, `.quantiles()`, `.scores()`).
@@ -237,7 +247,7 @@ class Model:
         Raises:
             InputError: as `completer` raises.
         """
-        options = {"horizon": horizon, "holdout": holdout or None}
+        options = {"horizon": horizon, "holdout": holdout or None, "missing": missing}
         return self._completed("forecast", data, options, num, **settings)
 
     def impute(self, data: Any, num: int = 100, *, given: str | None = None, **settings: Any) -> Any:
@@ -255,9 +265,6 @@ class Model:
         options: Mapping[str, Any],
         num: int,
         *,
-        way: str | None = None,
-        way_arguments: Mapping[str, Any] | None = None,
-        std: float | None = None,
         reading: Mapping[str, Any] | None = None,
         device: str | None = None,
         progress: bool = False,
@@ -265,7 +272,7 @@ class Model:
     ) -> Any:
         wanted = {option: value for option, value in options.items() if value is not None}
         task = Task(name, data, wanted, dict(reading or {}))
-        completer = self.completer(task, num, observe=Observe(way, dict(way_arguments or {}), std), **settings)
+        completer = self.completer(task, num, observe=Observe.taken(settings), **settings)
         return completer.completed(torch.device(choose_device(device)), progress)
 
     def _check_misplaced(self, solver_arguments: Mapping[str, Any]) -> None:
@@ -293,7 +300,7 @@ class Model:
         """
         system = self.system(weights)
         state = system.state(values)
-        self._check_shapes(system, state)
+        check_layout(state, system, self.domain, self.record)
         state = state.to(dtype=next((p.dtype for p in system.parameters()), state.dtype))
         times = torch.as_tensor(t, dtype=state.dtype, device=state.device)
         if times.ndim and times.shape != (len(state),):
@@ -338,33 +345,9 @@ class Model:
                 raise unknown("setting", name, known)
         system = self.system(weights, precision)
         state = system.state(values)
-        self._check_shapes(system, state)
+        check_layout(state, system, self.domain, self.record)
         state = state.to(dtype=torch.float64 if precision == "64-true" else torch.float32)
         return log_likelihood(system.to(state.device), state, Integration(**settings), progress=progress)
-
-    def _check_shapes(self, system: System, state: State) -> None:
-        """Refuse what is not laid out like the run's own states."""
-        tables, sizes = self.record.tables, self.record.sizes
-        own = self.domain.frame(self.domain.draw(1, tables, torch.Generator().manual_seed(0)), sizes, tables)
-        wanted = {**own.components, **own.masks}
-        for name, value in {**state.components, **state.masks}.items():
-            if name in wanted and value.ndim != wanted[name].ndim:
-                raise _misshapen(name, value, f"{wanted[name].ndim} axes are needed")
-            if len(value) != len(state):
-                raise _misshapen(name, value, f"the first component has {len(state)} rows")
-        for name, value in state.components.items():
-            adjacency = isinstance(system.components[name].space, SymmetricAdjacency | DirectedAdjacency)
-            if adjacency and value.shape[-1] != value.shape[-2]:
-                raise _misshapen(name, value, "it must be square")
-            for axis, mask in enumerate(MASKS, start=1):  # as the spaces apply them
-                if mask in state.masks and axis < value.ndim and value.shape[axis] != state.masks[mask].shape[1]:
-                    raise _misshapen(name, value, f"{mask} has shape {tuple(state.masks[mask].shape)}")
-        if "x" in state.components and state["x"].shape[-1] != sizes.get("features", state["x"].shape[-1]):
-            raise _misshapen("x", state["x"], f"the run has {sizes['features']} features, the last axis")
-
-
-def _misshapen(name: str, value: Tensor, why: str) -> InputError:
-    return InputError(f"{name} has shape {tuple(value.shape)}", mend=why)
 
 
 def _chunks(

@@ -14,13 +14,13 @@ from scorefield.core.errors import InputError
 
 if TYPE_CHECKING:
     from scorefield.core.completer import Completer
-    from scorefield.core.completion import Outputs, TaskName
+    from scorefield.core.completion import Items, Outputs, TaskName
     from scorefield.core.generation import Generated
 
 __all__ = ["completing_command", "given_options"]
 
 _PICTURES = (".png", ".svg", ".html")
-_OPTIONS = ("horizon", "holdout", "given", "fill")
+_OPTIONS = ("horizon", "holdout", "missing", "given", "fill")
 
 
 def completing_command(
@@ -64,9 +64,17 @@ def _add_arguments(add_options: Callable[[ArgumentParser], None], parser: Argume
     )  # fmt: skip
     parser.add_argument("--overwrite", action="store_true", help="replace what other settings made")
     group = parser.add_argument_group("observations (defaults are the domain's, see docs/completion.md)")
-    group.add_argument("--way", help="how given values act: moments, replacement, gradient, dps, particles, afdps")
+    group.add_argument(
+        "--way", help="how given values act: moments, replacement, self, gradient, dps, particles, afdps"
+    )
     group.add_argument("--way-arg", action="append", default=[], metavar="K=V", help="argument of the way; repeatable")
-    group.add_argument("--std", type=float, help="error of given values on the scale from -1 to 1")
+    group.add_argument(
+        "--potential", metavar="gaussian|quantile",
+        help="what is said of given values: what they are, or which quantile of each path they are",
+    )  # fmt: skip
+    group.add_argument("--std", type=float, help="error of given values (scale of quantiles) as the model sees them")
+    group.add_argument("--levels", metavar="ORDER", help="of quantile levels: ordered, shuffled or random")
+    group.add_argument("--hard", action="store_true", default=None, help="replace given values at every step besides")
     add_sampler(parser, "defaults are the domain's")
     add_machine(parser)
 
@@ -90,7 +98,7 @@ def _run(name: TaskName, args: Namespace) -> int:
         mend = "try --way replacement, a larger --std, or more --steps"
         raise InputError(str(error), file=args.run_name, mend=mend) from error
     if made is not None:
-        print(_lines(outputs, made, completer.items.noun))
+        print(_lines(outputs, made, completer.items))
     return 0
 
 
@@ -130,7 +138,7 @@ def _completer(name: TaskName, args: Namespace) -> Completer:
         args.num,
         args.solver,
         args.steps,
-        observe=Observe(args.way, pairs("--way-arg", args.way_arg), args.std),
+        observe=Observe(args.way, pairs("--way-arg", args.way_arg), args.std, args.potential, args.levels, args.hard),
         chunk_size=args.chunk_size,
         arguments=arguments,
         seed=args.seed,
@@ -142,21 +150,15 @@ def _completer(name: TaskName, args: Namespace) -> Completer:
     )
 
 
-def _lines(outputs: Outputs, made: Generated, noun: str) -> str:
+def _lines(outputs: Outputs, made: Generated, items: Items) -> str:
     summary, file = made.summary, outputs.file
     if not made.new:
         return f"{file}: already there, made with these settings"
     calls, seconds = summary["evaluations"], summary["seconds"]
     lines = [
-        f"{file}: {summary['num']} paths of {summary['filled']} values in {summary['items']} {noun}, {calls:g} network "
-        f"calls each, {seconds:.1f} s"
+        f"{file}: {summary['num']} paths of {summary['filled']} values in {summary['items']} {items.noun}, {calls:g} "
+        f"network calls each, {seconds:.1f} s"
     ]
     lines += [f"picture in {outputs.plot}"] if outputs.plot is not None else []
-    if "scores" in summary:
-        scores = summary["scores"]
-        lines.append(
-            f"against {scores['n']} true values, in shares of each column's range: error of the median "
-            f"{scores['mae']:.4f} (without a model {scores['naive_mae']:.4f}), CRPS {scores['crps']:.4f}; "
-            f"{100 * scores['coverage_80']:.0f} % lie in the 80 % intervals"
-        )
+    lines += items.told(summary)
     return "\n".join(lines)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure as Canvas
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
@@ -33,7 +34,7 @@ class Fan:
 
     Args:
         title: what is shown.
-        steps: the horizontal axis, `(T,)`.
+        steps: the horizontal axis, numbers or times, `(T,)`.
         given: given values, NaN where something is missing, `(T,)`.
         paths: sampled values where they are missing, NaN elsewhere, `(paths, T)`.
         truth: what they are in truth, NaN where that is unknown, `(T,)`.
@@ -99,6 +100,10 @@ def _draw(axis: Axes, panel: Fan) -> None:
             panel.steps, panel.truth, color="black", linewidth=0, marker="o", markersize=3.2,
             markerfacecolor="white", markeredgewidth=0.8, label="truth",
         )  # fmt: skip
+    if np.issubdtype(panel.steps.dtype, np.datetime64):
+        places = AutoDateLocator(minticks=3, maxticks=7)  # type: ignore[no-untyped-call]
+        axis.xaxis.set_major_locator(places)
+        axis.xaxis.set_major_formatter(ConciseDateFormatter(places))  # type: ignore[no-untyped-call]
     axis.set_title(panel.title, fontsize=10, loc="left")
     axis.tick_params(labelsize=8, length=3)
     axis.spines[["top", "right"]].set_visible(False)

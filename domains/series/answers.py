@@ -1,8 +1,8 @@
 """Completed series: what was given, paths of what was missing, their summaries, and files of them.
 
-A forecast is written as a long table (`series, step, time, column, mean, q0.1, ..., q0.9`). What was imputed or
-interpolated is written into the table as it came, given cells in their own text, with a long table of the filled cells
-beside it. `.npz` holds arrays, with all paths.
+A forecast is written as a long table (what a value is, then `mean, q0.1, ..., q0.9`), with scores of each series beside
+it where a truth is known. What was imputed or interpolated is written into the table as it came, given cells in their
+own text, with a long table of the filled cells beside it. `.npz` holds arrays, with all paths.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from numpy.typing import NDArray
 from scorefield.core.completion import Outputs, Task
 from scorefield.core.errors import InputError
 from scorefield.core.files import check_writable
-from scorefield.domains.series.tables import format_of, suffix
-from scorefield.domains.series.timestamps import later
+from scorefield.domains.series.range_scores import Scoring
+from scorefield.domains.series.tables import SUFFIXES, format_of, suffix
 from scorefield.domains.series.writing import write_archive, write_table
 
 if TYPE_CHECKING:
-    from scorefield.domains.series.observed import Observed
+    from scorefield.domains.series.series_file import SeriesFile
 
-__all__ = ["LEVELS", "Answer", "Completions", "check_places", "write_answers"]
+__all__ = ["LEVELS", "Answer", "Completions", "check_places", "long_table", "write_answers"]
 
 Array = NDArray[np.float64]
 LEVELS = tuple(k / 10 for k in range(1, 10))
@@ -44,6 +44,7 @@ class Answer:
         rows: what the task is about: those of the forecast, else all.
         missing: which entries were to be filled, bool `(T, D)`.
         cells: them in order of rows, then columns, on every path, `(paths, cells)`.
+        before: rows of the series that stand before those of `x` and matter no more.
     """
 
     number: int
@@ -52,6 +53,7 @@ class Answer:
     rows: slice
     missing: NDArray[np.bool_] | None = None
     cells: Array | None = None
+    before: int = 0
 
     def of(self, missing: NDArray[np.bool_]) -> Answer:
         """The same, with what is to be filled."""
@@ -98,12 +100,12 @@ class Completions:
     Attributes:
         answers: the series of which something was missing, in order.
         columns: names of the features.
-        ranges: lowest and highest value of each feature in training, for scores.
+        scoring: how they are judged.
     """
 
     answers: tuple[Answer, ...]
     columns: tuple[str, ...]
-    ranges: tuple[Array, Array]
+    scoring: Scoring
 
     def __len__(self) -> int:
         return len(self.answers)
@@ -131,18 +133,12 @@ class Completions:
         """Of series that are equally long, `(series, levels, rows, D)`."""
         return _stacked([answer.quantiles(levels) for answer in self.answers])
 
-    def scores(self) -> dict[str, float | int] | None:
-        """How far paths are from the truth, in shares of each column's range in training; None where it is unknown.
+    def scores(self) -> dict[str, Any] | None:
+        """How far paths are from the truth; None where it is unknown.
 
-        `mae` is of the median, `crps` the fair estimate from the paths, `coverage_80` the share of true values between
-        the quantiles 0.1 and 0.9, `naive_mae` that of the last value given before a gap, or the line across it.
+        Of several columns see `range_scores`, of forecasts of a panel `tsdiff.panel_scores`.
         """
-        rows = [_errors(answer, self.ranges) for answer in self.answers]
-        found = np.concatenate(rows, 1)
-        if not found.shape[1]:
-            return None
-        names = ("mae", "crps", "coverage_80", "naive_mae")
-        return {"n": found.shape[1], **{n: float(np.nanmean(v)) for n, v in zip(names, found, strict=True)}}
+        return self.scoring.scores(self.answers)
 
 
 def _stacked(parts: Sequence[Array]) -> Array:
@@ -151,87 +147,71 @@ def _stacked(parts: Sequence[Array]) -> Array:
     return np.stack(parts)
 
 
-def _errors(answer: Answer, ranges: tuple[Array, Array]) -> Array:
-    """Of every known missing entry the error of the median, CRPS, whether it is covered, the naive error; `(4, n)`."""
-    low, high = ranges
-    span = np.broadcast_to(np.where(high > low, high - low, 1.0), answer.x.shape)[answer.holes]
-    truth = answer.truth[answer.holes]
-    known, cells = ~np.isnan(truth), np.sort(answer.sampled, 0)
-    number = len(cells)
-    ranks = 2 * np.arange(1, number + 1) - number - 1
-    inner = (ranks @ cells) / max(number * (number - 1), 1)
-    lower, upper = np.quantile(cells, [0.1, 0.9], axis=0)
-    errors = [
-        np.abs(np.median(cells, 0) - truth) / span,
-        (np.abs(cells - truth).mean(0) - inner) / span,
-        ((lower <= truth) & (truth <= upper)).astype(float),
-        np.abs(_naive(answer)[answer.holes] - truth) / span,
-    ]
-    return np.stack(errors)[:, known]
-
-
-def _naive(answer: Answer) -> Array:
-    """Lines across gaps, the nearest value at the ends; NaN where a column has no value."""
-    naive, steps = answer.x.copy(), np.arange(len(answer.x))
-    for column in naive.T:
-        there = ~np.isnan(column)
-        if there.any():
-            column[~there] = np.interp(steps[~there], steps[there], column[there])
-    return naive
-
-
-def check_places(outputs: Outputs, task: Task, table: Observed) -> None:
+def check_places(outputs: Outputs, task: Task, source: SeriesFile) -> None:
     """See `Items.check`.
 
     Raises:
         InputError: an unknown suffix, or a place that is the input or cannot be written.
     """
-    kind = format_of(outputs.file)
-    if kind != ".npz" and task.name != "forecast" and table.frame is None:
-        raise InputError("arrays have no table to fill", file=outputs.file, mend="write .npz")
+    if task.name == "forecast":
+        format_of(outputs.file)
+    else:
+        source.check_filled(outputs.file)
     places = [outputs.file, outputs.file.with_name(f"{outputs.file.name}.json")]
     places += [beside(outputs.file)] if _has_two(outputs, task) else []
+    places += [scores_file(outputs.file)] if task.name == "forecast" and task.options.get("holdout") else []
     places += [] if outputs.plot is None else [outputs.plot]
     for place in places:
-        if table.file is not None and place.resolve() == table.file.resolve():
+        if source.file is not None and place.resolve() == source.file.resolve():
             raise InputError("would replace what is read", file=place, mend="write to another file")
         check_writable(place)
+
+
+def scores_file(file: Path) -> Path:
+    """Where scores of each series stand: `forecast.csv.scores.csv` beside `forecast.csv`."""
+    return file.with_name(f"{file.name}.scores.csv")
 
 
 def beside(file: Path) -> Path:
     """Where the long table of filled cells stands: `filled.quantiles.csv` beside `filled.csv`."""
     kind = suffix(file)
-    return file.with_name(f"{file.name[: len(file.name) - len(kind)]}.quantiles{kind}")
+    table = kind if kind in SUFFIXES else ".csv"
+    return file.with_name(f"{file.name[: len(file.name) - len(kind)]}.quantiles{table}")
 
 
 def _has_two(outputs: Outputs, task: Task) -> bool:
     return task.name != "forecast" and suffix(outputs.file) != ".npz"
 
 
-def write_answers(found: Completions, outputs: Outputs, task: Task, table: Observed) -> dict[str, Any]:
+def write_answers(found: Completions, outputs: Outputs, task: Task, source: SeriesFile) -> dict[str, Any]:
     """See `Items.write`."""
+    scores = found.scores()
     if outputs.plot is not None:
         from scorefield.domains.series.fans import draw_answers
 
-        draw_answers(found, outputs.plot, table, task)
+        note = "" if scores is None else " ".join(found.scoring.told(scores))
+        draw_answers(found, outputs.plot, source, task, note)
+    each = None if scores is None else found.scoring.per_series(found.answers)
+    if each is not None:
+        write_table(each, scores_file(outputs.file))
     if suffix(outputs.file) == ".npz":
-        write_archive(_arrays(found, table), outputs.file)
+        write_archive(_arrays(found, source), outputs.file)
     elif task.name == "forecast":
-        write_table(long_table(found, table, outputs.paths), outputs.file)
+        write_table(long_table(found, source, outputs.paths), outputs.file)
     else:
-        write_table(long_table(found, table, outputs.paths), beside(outputs.file))
-        write_table(_filled_table(found, table, str(task.options.get("fill", "median"))), outputs.file)
-    scores = found.scores()
+        write_table(long_table(found, source, outputs.paths), beside(outputs.file))
+        source.write_filled(found, str(task.options.get("fill", "median")), outputs.file)
     return {} if scores is None else {"scores": scores}
 
 
-def _arrays(found: Completions, table: Observed) -> dict[str, NDArray[Any]]:
+def _arrays(found: Completions, source: SeriesFile) -> dict[str, NDArray[Any]]:
     """Arrays of all series, NaN behind those that are shorter; `x` holds the medians."""
     longest = max(answer.rows.stop - answer.rows.start for answer in found)
 
     def padded(parts: list[Array]) -> Array:
         return np.stack([np.pad(p, _behind(p, longest), constant_values=np.nan) for p in parts])
 
+    names = source.names
     missing = [answer.holes[answer.rows].astype(float) for answer in found]
     truth = [answer.truth[answer.rows] for answer in found]
     return {
@@ -243,8 +223,8 @@ def _arrays(found: Completions, table: Observed) -> dict[str, NDArray[Any]]:
         "missing": padded(missing) == 1,
         "truth": padded(truth),
         "columns": np.array(found.columns, dtype=np.str_),
-        "series": np.array([table.names[answer.number] for answer in found], dtype=np.str_),
-        "first_step": np.array([answer.rows.start for answer in found]),
+        "series": np.array([names[answer.number] for answer in found], dtype=np.str_),
+        "first_step": np.array([answer.before + answer.rows.start for answer in found]),
     }
 
 
@@ -254,24 +234,13 @@ def _behind(part: Array, longest: int) -> list[tuple[int, int]]:
     return widths
 
 
-def long_table(found: Completions, table: Observed, paths: bool) -> pd.DataFrame:
+def long_table(found: Completions, source: SeriesFile, paths: bool) -> pd.DataFrame:
     """A row for each entry that was missing."""
-    return pd.concat([_long(answer, found.columns, table, paths) for answer in found], ignore_index=True)
+    return pd.concat([_long(answer, source, paths) for answer in found], ignore_index=True)
 
 
-def _long(answer: Answer, columns: Sequence[str], table: Observed, paths: bool) -> pd.DataFrame:
-    rows, features = np.nonzero(answer.holes)
-    values: dict[str, Any] = {}
-    if len(table) > 1 or table.group is not None:
-        values[table.group or "series"] = [table.names[answer.number]] * len(rows)
-    values["step"] = rows
-    if table.times is not None and table.times[0] != "step":
-        name, times = table.times
-        own = times[table.bounds[answer.number] : table.bounds[answer.number + 1]]
-        stamps = later(own.tolist(), len(answer.x))
-        values[name] = [stamps[row] for row in rows]
-    values["column"] = np.array(columns, dtype=object)[features]
-    values["mean"] = answer.sampled.mean(0)
+def _long(answer: Answer, source: SeriesFile, paths: bool) -> pd.DataFrame:
+    values = {**source.keys(answer), "mean": answer.sampled.mean(0)}
     for level, quantile in zip(LEVELS, np.quantile(answer.sampled, LEVELS, axis=0), strict=True):
         values[f"q{level:g}"] = quantile
     truth = answer.truth[answer.holes]
@@ -280,23 +249,3 @@ def _long(answer: Answer, columns: Sequence[str], table: Observed, paths: bool) 
     if paths:
         values |= {f"path{k}": path for k, path in enumerate(answer.sampled)}
     return pd.DataFrame(values)
-
-
-def _filled_table(found: Completions, table: Observed, fill: str) -> pd.DataFrame:
-    """The table as it came, with its gaps filled; text stays text."""
-    assert table.frame is not None  # `check_places` has refused arrays
-    frame, order = table.frame[0].copy(), table.frame[1]
-    for answer in found:
-        own = order[table.bounds[answer.number] : table.bounds[answer.number + 1]]
-        values = answer.summary(fill)
-        for d, name in enumerate(found.columns):
-            rows = np.flatnonzero(answer.holes[:, d])
-            if not len(rows):
-                continue
-            position, numbers = frame.columns.get_loc(name), values[rows, d]
-            if frame[name].dtype == object or isinstance(frame[name].dtype, pd.StringDtype):
-                frame.iloc[own[rows], position] = [repr(float(v)) for v in numbers]
-            else:
-                frame[name] = frame[name].astype(np.float64)
-                frame.iloc[own[rows], position] = numbers
-    return frame

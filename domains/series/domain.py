@@ -138,12 +138,17 @@ class SeriesDomain:
         return SeriesSamples(x, tuple(tables["columns"]), labels)
 
     def tasks(self, record: ModelRecord) -> tuple[TaskName, ...]:
-        """All that `core.completion` knows; nothing yet of runs of panels."""
-        return () if synthesis.is_panel(record.tables) else ("forecast", "impute", "interpolate")
+        """All that `core.completion` knows; a run that is given its history can only forecast."""
+        given = synthesis.is_panel(record.tables) and "given" in record.sizes
+        return ("forecast",) if given else ("forecast", "impute", "interpolate")
 
     def open_items(self, task: Task, record: ModelRecord) -> SeriesItems:
         """The series of a file, and what is missing of them."""
-        from scorefield.domains.series.completion import open_series
+        if synthesis.is_panel(record.tables):
+            from scorefield.domains.series.tsdiff.panel_tasks import open_panel
+
+            return open_panel(task, record)
+        from scorefield.domains.series.window_tasks import open_series
 
         return open_series(task, record, self)
 

@@ -9,7 +9,7 @@ import numpy as np
 from scorefield.core.completion import Task
 from scorefield.core.report.fans import Fan, draw_fans
 from scorefield.domains.series.answers import Answer, Completions
-from scorefield.domains.series.observed import Observed
+from scorefield.domains.series.series_file import SeriesFile
 
 __all__ = ["draw_answers"]
 
@@ -18,32 +18,28 @@ _ROWS = 300  # of a longer series, those around what is missing first
 _BEFORE = 3  # horizons of history that are shown
 
 
-def draw_answers(found: Completions, file: Path, table: Observed, task: Task) -> None:
-    """Write the picture; of many series and columns the first ones, evenly."""
+def draw_answers(found: Completions, file: Path, source: SeriesFile, task: Task, note: str = "") -> None:
+    """Write the picture; of many series and columns the first ones, evenly. A page says `note` below it."""
     columns = len(found.columns)
     series = max(1, _PANELS // columns)
     panels = [
-        _fan(answer, d, found.columns[d], table)
-        for answer in found.answers[:series]
-        for d in range(columns)
-        if answer.holes[:, d].any()
+        _fan(answer, d, source) for answer in found.answers[:series] for d in range(columns) if answer.holes[:, d].any()
     ][:_PANELS]
     total = sum(int(answer.holes.any(0).sum()) for answer in found)
-    source = "" if table.file is None else f" of {table.file.name}"
-    some = f", {len(panels)} of {total} columns" if len(panels) < total else ""
-    title = f"{task.name.capitalize()}{source}: {len(found[0].sampled)} paths{some}"
-    scores = found.scores()
-    note = "" if scores is None else ", ".join(f"{name} {value:.4g}" for name, value in scores.items())
+    of = "" if source.file is None else f" of {source.file.name}"
+    what = "series" if columns == 1 else "columns"
+    some = f", {len(panels)} of {total} {what}" if len(panels) < total else ""
+    title = f"{task.name.capitalize()}{of}: {len(found[0].sampled)} paths{some}"
     draw_fans(panels, file, title, note)
 
 
-def _fan(answer: Answer, column: int, name: str, table: Observed) -> Fan:
+def _fan(answer: Answer, column: int, source: SeriesFile) -> Fan:
     rows = _shown(answer)
     paths = np.full((len(answer.sampled), *answer.x.shape), np.nan)
     paths[:, answer.holes] = answer.sampled
-    place = f", series {table.names[answer.number]}" if len(table) > 1 else ""
-    steps = np.arange(len(answer.x))[rows]
-    return Fan(name + place, steps, answer.x[rows, column], paths[:, rows, column], answer.truth[rows, column])
+    axis = source.axis(answer)[rows]
+    title = source.title(answer, column)
+    return Fan(title, axis, answer.x[rows, column], paths[:, rows, column], answer.truth[rows, column])
 
 
 def _shown(answer: Answer) -> slice:

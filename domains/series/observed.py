@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -25,8 +25,13 @@ from scorefield.domains.series.tables import (
     read_arrays,
     read_frame,
 )
+from scorefield.domains.series.timestamps import later
+from scorefield.domains.series.writing import write_table
 
-__all__ = ["READING", "Observed", "layout_of", "observed"]
+if TYPE_CHECKING:
+    from scorefield.domains.series.answers import Answer, Completions
+
+__all__ = ["READING", "Observed", "insert", "layout_of", "observed"]
 
 Array = NDArray[np.float64]
 
@@ -79,6 +84,57 @@ class Observed:
             hashed.update(order.tobytes() + repr(list(frame.columns)).encode())
             hashed.update(pd.util.hash_pandas_object(frame, index=False).to_numpy().tobytes())
         return hashed.hexdigest()
+
+    def keys(self, answer: Answer) -> dict[str, Any]:
+        """See `SeriesFile.keys`: `series` where there are several, `step`, the time, `column`."""
+        rows, features = np.nonzero(answer.holes)
+        values: dict[str, Any] = {}
+        if len(self) > 1 or self.group is not None:
+            values[self.group or "series"] = [self.names[answer.number]] * len(rows)
+        values["step"] = rows
+        if self.times is not None and self.times[0] != STEP:
+            name, times = self.times
+            own = times[self.bounds[answer.number] : self.bounds[answer.number + 1]]
+            stamps = later(own.tolist(), len(answer.x))
+            values[name] = [stamps[row] for row in rows]
+        values["column"] = np.array(self.columns, dtype=object)[features]
+        return values
+
+    def axis(self, answer: Answer) -> NDArray[Any]:
+        """See `SeriesFile.axis`: numbers of the rows."""
+        return np.arange(len(answer.x))
+
+    def title(self, answer: Answer, column: int) -> str:
+        """See `SeriesFile.title`."""
+        return self.columns[column] + (f", series {self.names[answer.number]}" if len(self) > 1 else "")
+
+    def check_filled(self, path: Path) -> None:
+        """See `SeriesFile.check_filled`."""
+        if format_of(path) != ".npz" and self.frame is None:
+            raise InputError("arrays have no table to fill", file=path, mend="write .npz")
+
+    def write_filled(self, found: Completions, fill: str, path: Path) -> None:
+        """See `SeriesFile.write_filled`."""
+        assert self.frame is not None  # `check_filled` has refused arrays
+        frame, order = self.frame[0].copy(), self.frame[1]
+        for answer in found:
+            own = order[self.bounds[answer.number] : self.bounds[answer.number + 1]]
+            values = answer.summary(fill)
+            for d, name in enumerate(found.columns):
+                rows = np.flatnonzero(answer.holes[:, d])
+                insert(frame, name, own[rows], values[rows, d])
+        write_table(frame, path)
+
+
+def insert(frame: pd.DataFrame, column: str, rows: NDArray[np.int64], numbers: Array) -> None:
+    """Put numbers into cells of a table, as text where the column is text."""
+    if not len(rows):
+        return
+    if frame[column].dtype == object or isinstance(frame[column].dtype, pd.StringDtype):
+        frame.iloc[rows, frame.columns.get_loc(column)] = [repr(float(v)) for v in numbers]
+    else:
+        frame[column] = frame[column].astype(np.float64)
+        frame.iloc[rows, frame.columns.get_loc(column)] = numbers
 
 
 def layout_of(reading: Mapping[str, Any], trained: Mapping[str, Any]) -> Layout:

@@ -44,8 +44,8 @@ def window_plan(rows: int, length: int) -> list[Stretch]:
     return [Stretch(start, start, start + length) for start in range(0, rows - length + 1, length)]
 
 
-def gap_plan(missing: NDArray[np.bool_], length: int) -> list[Stretch]:
-    """Windows for the rows `(T,)` of which something is missing."""
+def gap_plan(missing: NDArray[np.bool_], length: int, history: int = 0) -> list[Stretch]:
+    """Windows for the rows `(T,)` of which something is missing; each looks at `history` rows before it too."""
     rows, plan = len(missing), list[Stretch]()
     left = np.flatnonzero(missing)
     while len(left):
@@ -53,7 +53,7 @@ def gap_plan(missing: NDArray[np.bool_], length: int) -> list[Stretch]:
         first, last = int(group[0]), int(group[-1]) + 1
         # In the middle, but not beyond an end of the series; a series shorter than the window ends with it.
         start = min(max((first + last - length) // 2, 0), rows - length)
-        before = [s.round for s in plan if s.last > start and s.first < start + length]
+        before = [s.round for s in plan if s.last > start - history and s.first < start + length]
         plan.append(Stretch(start, first, last, 1 + max(before, default=-1)))
         left = left[len(group) :]
     return plan

@@ -33,13 +33,13 @@ from scorefield.domains.series.tsdiff.frequency import Frequency
 from scorefield.domains.series.tsdiff.panel_tables import PanelLayout, read_panel_table, start_of
 from scorefield.domains.series.tsdiff.panels import Entries, Panel
 
-__all__ = ["PANEL_SUFFIXES", "PanelFile", "read_panel", "write_panel"]
+__all__ = ["LINES", "PANEL_SUFFIXES", "TABLES", "PanelFile", "json_lines", "read_panel", "write_panel"]
 
 Array = NDArray[np.float64]
-_LINES = (".json", ".jsonl", ".json.gz", ".jsonl.gz")
-_TABLES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
+LINES = (".json", ".jsonl", ".json.gz", ".jsonl.gz")
+TABLES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
 _ARCHIVES = (".tar", ".tar.gz", ".tgz")
-PANEL_SUFFIXES = (*_LINES, *_TABLES, ".npz", *_ARCHIVES)
+PANEL_SUFFIXES = (*LINES, *TABLES, ".npz", *_ARCHIVES)
 
 
 @dataclass(frozen=True)
@@ -80,11 +80,11 @@ def read_panel(path: str | Path, layout: PanelLayout, prediction: int) -> PanelF
         raise InputError("there is no such file", file=path)
     if kind == ".npz":
         return _of_arrays(path, layout, prediction)
-    if kind in _LINES:
+    if kind in LINES:
         return PanelFile(_of_lines(_text(path).splitlines(), path, layout))
     if kind in _ARCHIVES:
         return _of_parts(_archive_lines(path), path, layout, prediction)
-    return PanelFile(read_panel_table(path, kind, layout))
+    return PanelFile(read_panel_table(path, kind, layout).panel)
 
 
 def _text(path: Path) -> str:
@@ -95,8 +95,14 @@ def _text(path: Path) -> str:
         raise InputError(f"cannot be read ({type(error).__name__})", file=path) from error
 
 
+def json_lines(path: Path) -> list[dict[str, Any]]:
+    """All entries of JSON lines that `read_panel` takes, with everything that they hold."""
+    lines = enumerate(_text(path).splitlines(), 1)
+    return [_parsed(line, path, f"line {number}") for number, line in lines if line.strip()]
+
+
 def _folder_lines(folder: Path, part: str) -> list[str]:
-    files = sorted(file for file in (folder / part).glob("*") if suffix(file) in _LINES)
+    files = sorted(file for file in (folder / part).glob("*") if suffix(file) in LINES)
     return [line for file in files for line in _text(file).splitlines()]
 
 
@@ -107,7 +113,7 @@ def _archive_lines(path: Path) -> dict[str, list[str]]:
         with tarfile.open(path) as archive:
             for member in sorted(archive.getmembers(), key=lambda member: member.name):
                 part, name = Path(member.name).parent.name, Path(member.name)
-                if not member.isfile() or part not in lines or suffix(name) not in _LINES or name.name.startswith("."):
+                if not member.isfile() or part not in lines or suffix(name) not in LINES or name.name.startswith("."):
                     continue
                 stream = archive.extractfile(member)
                 content = b"" if stream is None else stream.read()
@@ -144,14 +150,15 @@ def _of_lines(lines: Iterable[str], path: Path, layout: PanelLayout, part: str =
         stored = stored or entry.get("freq")
     if not series:
         raise InputError("holds no series", file=path)
-    return Panel.of(series, names, starts, _frequency(layout.frequency, stored, path))
+    return Panel.of(series, names, starts, _frequency(layout, stored, path))
 
 
-def _frequency(told: str | None, stored: str | None, path: Path) -> Frequency:
+def _frequency(layout: PanelLayout, stored: str | None, path: Path) -> Frequency:
     """What the user tells, or the file; both must agree."""
-    found = [Frequency.parse(alias, path) for alias in (told, stored) if alias is not None]
+    found = [Frequency.parse(alias, path) for alias in (layout.frequency, stored) if alias is not None]
     if not found:
-        raise InputError("does not tell the frequency of its series", file=path, mend="give --data.frequency=h")
+        mend = f"give {layout.option}frequency=h"
+        raise InputError("does not tell the frequency of its series", file=path, mend=mend)
     if found[-1] != found[0]:
         raise InputError(f"has the frequency {found[1]}, not {found[0]}", file=path, mend="give another or none")
     return found[0]
@@ -190,11 +197,13 @@ def _of_arrays(path: Path, layout: PanelLayout, prediction: int) -> PanelFile:
     told = int(arrays["prediction_length"]) if "prediction_length" in arrays else None
     if told is not None and told != prediction:
         what = f"has a test set with {told} steps to forecast, not {prediction}"
-        raise InputError(what, file=path, place="prediction_length", mend=f"give --data.prediction={told}")
+        own = layout.option == PanelLayout.option
+        mend = f"give {layout.option}prediction={told}" if own else f"take a run that forecasts {told} steps"
+        raise InputError(what, file=path, place="prediction_length", mend=mend)
     names = [str(name) for name in arrays["ids"].tolist()] if "ids" in arrays else [str(k) for k in range(len(series))]
     starts = np.broadcast_to(arrays.get("start", np.array("NaT")).astype(str), (len(series),))
     stored = str(arrays["freq"]) if "freq" in arrays else None
-    frequency = _frequency(layout.frequency, stored, path)
+    frequency = _frequency(layout, stored, path)
     times = [None if text == "NaT" else start_of(text, path, "start") for text in starts.tolist()]
     trained = np.array([len(part) for part in series], dtype=np.int64)
     if "test" in arrays:

@@ -23,7 +23,7 @@ from scorefield.domains.series.tables import STEP, Layout, check_header, place_o
 from scorefield.domains.series.tsdiff.frequency import Frequency, inferred
 from scorefield.domains.series.tsdiff.panels import Panel
 
-__all__ = ["PanelLayout", "read_panel_table", "start_of"]
+__all__ = ["PanelLayout", "PanelTable", "read_panel_frame", "read_panel_table", "start_of"]
 
 _ITEMS = ("item_id", "unique_id", "series", "sample")
 _TIMES = ("timestamp", "date", "datetime", "time", "ds")
@@ -40,12 +40,31 @@ class PanelLayout:
         item: the column that tells series apart.
         time: the column of times.
         target: the column, or the key of JSON lines, with the values.
+        option: what stands before these names where a user gives them.
     """
 
     frequency: str | None = None
     item: str | None = None
     time: str | None = None
     target: str | None = None
+    option: str = "--data."
+
+
+@dataclass(frozen=True)
+class PanelTable:
+    """The series of a table, and where their values stand in it.
+
+    Attributes:
+        panel: the series.
+        frame: the table as it was read, text where the file is text.
+        rows: of every value of the panel, its row in the table, int64 `(rows,)`.
+        columns: of every series, its column.
+    """
+
+    panel: Panel
+    frame: pd.DataFrame
+    rows: NDArray[np.int64]
+    columns: tuple[str, ...]
 
 
 def start_of(value: Any, path: Path, place: str) -> pd.Timestamp:
@@ -65,62 +84,81 @@ def start_of(value: Any, path: Path, place: str) -> pd.Timestamp:
     return time
 
 
-def read_panel_table(path: Path, kind: str, layout: PanelLayout) -> Panel:
+def read_panel_table(path: Path, kind: str, layout: PanelLayout) -> PanelTable:
+    """The series of a file.
+
+    Raises:
+        InputError: as `read_panel_frame` raises, or the file cannot be read.
+    """
+    return read_panel_frame(read_frame(path, kind, Layout()), path, kind, layout)
+
+
+def read_panel_frame(frame: pd.DataFrame, path: Path, kind: str, layout: PanelLayout) -> PanelTable:
     """The series of a table.
+
+    Args:
+        frame: the table; its columns' names become text.
+        path: what messages call it.
+        kind: the suffix of the format, which tells how lines count.
+        layout: how to read it.
 
     Raises:
         InputError: a column that lacks, a cell that is neither a finite number nor empty, times that are none, have a
             zone, come twice or leave gaps, or a frequency that cannot be told.
     """
-    frame = read_frame(path, kind, Layout())
     if not len(frame):
         raise InputError("holds no row", file=path)
     check_header(frame, path, kind, True)
     columns = list(frame.columns)
-    item = _column("item", layout.item, _ITEMS, columns, path)
-    time = _column("time", layout.time, _TIMES, columns, path)
+    item = _column("item", layout.item, _ITEMS, columns, path, layout)
+    time = _column("time", layout.time, _TIMES, columns, path, layout)
     if item is None:
         return _wide(frame, time, path, kind, layout)
     rest = [name for name in columns if name not in (item, time, STEP)]
-    target = _column("target", layout.target, _TARGETS, rest, path) or (rest[0] if len(rest) == 1 else None)
+    target = _column("target", layout.target, _TARGETS, rest, path, layout) or (rest[0] if len(rest) == 1 else None)
     if target is None:
         what = "no column is called target"
-        raise InputError(what, file=path, mend=f"give --data.target, one of {', '.join(rest) or 'none'}")
+        mend = f"give {layout.option}target, one of {', '.join(rest) or 'none'}"
+        raise InputError(what, file=path, mend=mend)
     codes, names = pd.factorize(frame[item])
     if (codes < 0).any():
         raise InputError("the cell is empty", file=path, place=place_of(int(np.argmax(codes < 0)), item, kind))
     values = _numbers(frame[target], target, path, kind)
-    times = None if time is None else _times(frame[time], time, path, kind)
+    times = None if time is None else _times(frame[time], time, path, kind, layout)
     if times is None:
         steps = _numbers(frame[STEP], STEP, path, kind) if STEP in columns else np.arange(len(frame))
         order = np.lexsort((steps, codes))
     else:
         order = np.lexsort((times.to_numpy(), codes))
     cuts = np.cumsum(np.bincount(codes, minlength=len(names)))[:-1]
-    return _panel(values, np.split(order, cuts), [str(name) for name in names], times, path, layout)
+    panel = _panel(values, np.split(order, cuts), [str(name) for name in names], times, path, layout)
+    return PanelTable(panel, frame, order.astype(np.int64), (target,) * len(names))
 
 
-def _column(what: str, wanted: str | None, usual: Sequence[str], columns: Sequence[str], path: Path) -> str | None:
+def _column(
+    what: str, wanted: str | None, usual: Sequence[str], columns: Sequence[str], path: Path, layout: PanelLayout
+) -> str | None:
     if wanted is None:
         return next((name for name in columns if name.lower() in usual), None)
     if wanted not in columns:
-        raise unknown(f"column as data.{what}", wanted, columns, file=str(path))
+        raise unknown(f"column as {layout.option.lstrip('-')}{what}", wanted, columns, file=str(path))
     return wanted
 
 
-def _wide(frame: pd.DataFrame, time: str | None, path: Path, kind: str, layout: PanelLayout) -> Panel:
+def _wide(frame: pd.DataFrame, time: str | None, path: Path, kind: str, layout: PanelLayout) -> PanelTable:
     """Each column a series; rows must stand in the order of their times."""
     names = [name for name in frame.columns if name != time]
     if layout.target is not None:
-        names = [name for name in names if name == _column("target", layout.target, (), names, path)]
+        names = [name for name in names if name == _column("target", layout.target, (), names, path, layout)]
     if not names:
         raise InputError("holds no column of numbers", file=path)
-    times = None if time is None else _times(frame[time], time, path, kind)
+    times = None if time is None else _times(frame[time], time, path, kind, layout)
     order = np.arange(len(frame)) if times is None else np.argsort(times.to_numpy(), kind="stable")
     values = np.concatenate([_numbers(frame[name], name, path, kind) for name in names])
     every = None if times is None else times.append([times] * (len(names) - 1))
     rows = [order + k * len(frame) for k in range(len(names))]
-    return _panel(values, rows, names, every, path, layout)
+    panel = _panel(values, rows, names, every, path, layout)
+    return PanelTable(panel, frame, np.tile(order, len(names)).astype(np.int64), tuple(names))
 
 
 def _panel(
@@ -136,14 +174,15 @@ def _panel(
     frequency = None if layout.frequency is None else Frequency.parse(layout.frequency, path)
     if times is None:
         if frequency is None:
-            mend = "name the column with --data.time, or give --data.frequency=h"
+            mend = f"name the column with {layout.option}time, or give {layout.option}frequency=h"
             raise InputError("has no column of times to tell the frequency by", file=path, mend=mend)
         return Panel.of(series, names, [None] * len(names), frequency)
     if frequency is None:
         longest = max(rows, key=len)
         frequency = inferred(times[longest])
         if frequency is None:
-            place, mend = f"series {names[0]}", "fill the gaps with empty values, or give --data.frequency=h"
+            place = f"series {names[0]}"
+            mend = f"fill the gaps with empty values, or give {layout.option}frequency=h"
             raise InputError("the times follow each other at no frequency", file=path, place=place, mend=mend)
     for name, part in zip(names, rows, strict=True):
         _check_regular(times[part], frequency, f"series {name}", path)
@@ -161,12 +200,12 @@ def _check_regular(times: pd.DatetimeIndex, frequency: Frequency, place: str, pa
         raise InputError(what, file=path, place=place, mend="keep one of them" if twice else mend)
 
 
-def _times(cells: pd.Series, name: str, path: Path, kind: str) -> pd.DatetimeIndex:
+def _times(cells: pd.Series, name: str, path: Path, kind: str, layout: PanelLayout) -> pd.DatetimeIndex:
     if kind != ".parquet" or not pd.api.types.is_datetime64_any_dtype(cells):
         numbers = pd.to_numeric(cells, errors="coerce")
         if not numbers.isna().any():
-            what = "holds numbers, no times"
-            raise InputError(what, file=path, place=f"column {name!r}", mend="give another column as --data.time")
+            what, mend = "holds numbers, no times", f"give another column as {layout.option}time"
+            raise InputError(what, file=path, place=f"column {name!r}", mend=mend)
     try:
         parsed = pd.DatetimeIndex(pd.to_datetime(cells, errors="coerce", format="ISO8601"))
         if parsed.hasnans:
