@@ -200,7 +200,7 @@ def test_all_windows_are_drawn_alike_and_mixed(panel_file: Path) -> None:
 def test_conditional_batches(panel_file: Path) -> None:
     options = {"conditional": True, "lags": [2, 6], "context": 10, "prediction": 4}
     data = ready(panel_file, missing="RM", missing_count=3, **options)
-    assert data.sizes == {"length": 14, "features": 1, "given": 4}
+    assert data.sizes == {"length": 14, "features": 1, "given": 4, "context": 10, "season": 24}
     batch = next(iter(data.train_dataloader()))
     assert (batch["x"].shape, batch["given"].shape) == ((4, 14, 1), (4, 14, 4))
     assert (batch["given"][:, :10, 3].sum(1) == 7).all()
