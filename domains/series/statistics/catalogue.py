@@ -32,6 +32,7 @@ from scorefield.domains.series.statistics.neighbours import (
     warping_distances,
 )
 from scorefield.domains.series.statistics.pairing import Pair
+from scorefield.domains.series.statistics.panel import PanelPair
 from scorefield.domains.series.statistics.population import ScoredWindows
 from scorefield.domains.series.statistics.predictive import Predictor
 
@@ -54,6 +55,7 @@ class Work:
         progress: show progress bars.
         known: results that several statistics need.
         attachments: files that belong to a report, by name.
+        panel: what forecasters are trained on and tested on, where the real windows are those of a run of a panel.
     """
 
     pair: Pair
@@ -62,6 +64,7 @@ class Work:
     progress: bool
     known: dict[str, object]
     attachments: dict[str, bytes]
+    panel: PanelPair | None = None
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import torch
 from tqdm import tqdm
 
 import scorefield
+from scorefield.core.errors import InputError
 from scorefield.core.names import unknown
 from scorefield.core.statistics.table import Comparison
 from scorefield.core.statistics.uncertainty import Resampling
@@ -17,17 +18,21 @@ from scorefield.domains.series.samples import SeriesSamples
 from scorefield.domains.series.statistics.catalogue import CATALOGUE, Entry, Work
 from scorefield.domains.series.statistics.figures import series_figures
 from scorefield.domains.series.statistics.pairing import make_pair
+from scorefield.domains.series.statistics.panel import PanelPair, shaped
+from scorefield.domains.series.statistics.panel_statistics import PANEL_CATALOGUE
 from scorefield.domains.series.statistics.population import SeriesPopulation
 from scorefield.domains.series.statistics.sources import population
 
 __all__ = ["compare_series", "statistics_table"]
 
+_PAIRED = ("fdds", "correlational")  # statistics of several columns
 Series = SeriesSamples | SeriesPopulation | npt.NDArray[np.floating]
 
 
 def statistics_table() -> list[tuple[str, str]]:
     """Name and one line about each statistic."""
-    return [(entry.name, entry.description + (" (only if asked for)" if entry.long else "")) for entry in CATALOGUE]
+    entries = (*CATALOGUE, *PANEL_CATALOGUE)
+    return [(entry.name, entry.description + (" (only if asked for)" if entry.long else "")) for entry in entries]
 
 
 def compare_series(
@@ -60,11 +65,16 @@ def compare_series(
         InputError: populations that cannot be compared, or an unknown statistic.
     """
     settings = Resampling() if resampling is None else resampling
-    wanted, real = _chosen(only), population(real)
-    pair = make_pair(real, population(generated), None if train is None else population(train), names, seed)
+    real, made, seen = population(real), population(generated), None if train is None else population(train)
+    wanted, shapes = _chosen(only, real.panel is not None), None
+    if real.panel is not None:
+        made = shaped(made, real.panel, names[1], real.scaling)
+        seen = None if seen is None else shaped(seen, real.panel, "the training windows", real.scaling)
+        shapes = PanelPair(real.panel, _rows(made), None if seen is None else _rows(seen))
+    pair = make_pair(real, made, seen, names, seed)
     labelled = pair.real.labels is not None and pair.generated.labels is not None
     entries = [entry for entry in wanted if labelled or not entry.labelled or entry.name in (only or ())]
-    work = Work(pair, settings, seed, progress, {}, {})
+    work = Work(pair, settings, seed, progress, {}, {}, shapes)
     rows = []
     with tqdm(entries, desc="statistics", disable=not progress) as bar:
         for entry in bar:
@@ -75,24 +85,39 @@ def compare_series(
         *names,
         tuple(rows),
         series_figures(pair, real.columns, seed, names) if figures else (),
-        (*pair.notes, *_left_out(wanted)),
+        (*pair.notes, *_left_out(wanted, shapes is not None)),
         {**pair.facts, **_versions(settings, seed)},
         work.attachments,
     )
 
 
-def _chosen(only: Sequence[str] | None) -> list[Entry]:
-    known = [entry.name for entry in CATALOGUE]
+def _known(panel: bool) -> list[Entry]:
+    """What there is to compute: of windows of a panel nothing about several columns, but what forecasters tell."""
+    if not panel:
+        return list(CATALOGUE)
+    return [*(entry for entry in CATALOGUE if not entry.name.startswith(_PAIRED)), *PANEL_CATALOGUE]
+
+
+def _chosen(only: Sequence[str] | None, panel: bool) -> list[Entry]:
+    known = [entry.name for entry in _known(panel)]
     for name in only or ():
         if name not in (*known, "all"):
+            if name in [entry.name for entry in PANEL_CATALOGUE]:
+                mend = "give the run that the windows are from as REAL"
+                raise InputError(f"{name} is a statistic of runs of panels", mend=mend)
             raise unknown("statistic", name, known)
     if only is None:
-        return [entry for entry in CATALOGUE if not entry.long]
-    return [entry for entry in CATALOGUE if "all" in only or entry.name in only]
+        return [entry for entry in _known(panel) if not entry.long]
+    return [entry for entry in _known(panel) if "all" in only or entry.name in only]
 
 
-def _left_out(wanted: Sequence[Entry]) -> list[str]:
-    names = [entry.name for entry in CATALOGUE if entry not in wanted]
+def _rows(made: SeriesPopulation) -> npt.NDArray[np.float64]:
+    """Windows of one column, `(n, L)`."""
+    return made.table.values.reshape(len(made), -1)
+
+
+def _left_out(wanted: Sequence[Entry], panel: bool) -> list[str]:
+    names = [entry.name for entry in _known(panel) if entry not in wanted]
     return [f"not asked for: {', '.join(names)} (--statistics all, or their names)"] if names else []
 
 

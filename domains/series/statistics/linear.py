@@ -9,6 +9,8 @@ Source: Kollovieh et al. 2023 (arXiv 2307.11494), section 4.3.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,7 +24,12 @@ Array = NDArray[np.float64]
 
 
 def linear_predictive_score(
-    synthetic: NDArray[np.floating], histories: list[Array], truth: Array, context: int, season: int = 1
+    synthetic: NDArray[np.floating],
+    histories: Sequence[Array],
+    truth: Array,
+    context: int,
+    season: int = 1,
+    series: NDArray[np.int64] | None = None,
 ) -> ForecastScores:
     """Scores of the forecaster.
 
@@ -32,6 +39,7 @@ def linear_predictive_score(
         truth: `(entries, steps)`, NaN where a value is missing.
         context: steps that are looked back on.
         season: steps of a season, for MASE.
+        series: which entries are of the same series; by default each is of its own.
 
     Raises:
         InputError: windows of another length, or with something that is not finite; a history that is too short.
@@ -47,4 +55,4 @@ def linear_predictive_score(
     forecaster = LinearForecaster.fit(windows, context, scaled=True)
     paths = forecaster.forecast(np.stack([history[-context:] for history in histories]))[:, None]
     errors = np.array([seasonal_error(history, season) for history in histories])
-    return score_forecasts(paths, truth, errors)
+    return score_forecasts(paths, truth, errors, series=series)

@@ -11,14 +11,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from scorefield.core.errors import InputError
-from scorefield.domains.series.statistics.population import ScoredWindows, SeriesPopulation
+from scorefield.domains.series.statistics.population import HIGHEST, LOWEST, ScoredWindows, SeriesPopulation
 
 __all__ = ["Pair", "make_pair"]
 
-_LOW, _HIGH = -0.5, 1.5  # beyond, on the real scale from 0 to 1, units differ or sampling has failed
 _SCALED = 1.001
 _FEW = 5
 _SHOWN_CLASSES = 12
+_SCALES = {
+    False: "each column to [0, 1] by the range of the real series",
+    True: "each window divided by the mean size of its context; [0, 1] holds 99 % of "
+    "the values in training, those beyond [-0.5, 1.5] count as at its ends",
+}
 
 
 @dataclass(frozen=True)
@@ -65,13 +69,14 @@ def make_pair(
         few = names[0] if counts[0] <= counts[1] else names[1]
         raise InputError(f"{number} windows of {length} steps", file=few, mend=f"give at least {_FEW}")
     scaled = generated.scored(length, number, real.scaling)
-    _check_range(real, generated, scaled, names)
+    if real.panel is None:  # shapes have no units
+        _check_range(real, generated, scaled, names)
     known = None if train is None else _training_windows(train, real, length)
     return Pair(
         real.scored(length, number, real.scaling, seed),
         scaled,
         known,
-        _notes(real, counts, length, names),
+        (*_notes(real, counts, length, names), *_silent(real, generated, names)),
         _facts(real, counts, number, length) | _classes(real, generated),
     )
 
@@ -106,7 +111,7 @@ def _check_range(
 ) -> None:
     """Find generated values in another unit than the real ones."""
     low, high = scaled.x.min(axis=(0, 1)), scaled.x.max(axis=(0, 1))
-    beyond = np.maximum(_LOW - low, high - _HIGH)
+    beyond = np.maximum(LOWEST - low, high - HIGHEST)  # there units differ, or sampling has failed
     values, ranges = generated.table.values, real.scaling
     worst = int(np.argmax(beyond))
     looks_scaled = np.abs(values).max() <= _SCALED and np.abs(real.table.values).max() > 2
@@ -149,6 +154,12 @@ def _notes(real: SeriesPopulation, counts: tuple[int, int], length: int, names: 
     return tuple(notes)
 
 
+def _silent(real: SeriesPopulation, generated: SeriesPopulation, names: tuple[str, str]) -> list[str]:
+    found = zip((real, generated), names, strict=True)
+    said = "windows with a context of zeros have no shape and are left out"
+    return [f"{part.silent} of {part.silent + len(part)} {said} ({name})" for part, name in found if part.silent]
+
+
 def _facts(real: SeriesPopulation, counts: tuple[int, int], number: int, length: int) -> dict[str, str]:
     rows, features = real.table.values.shape
     cut = int(real.table.lengths.max()) > length
@@ -157,7 +168,7 @@ def _facts(real: SeriesPopulation, counts: tuple[int, int], number: int, length:
         "real windows": f"{counts[0]:,} ({source})",
         "generated windows": f"{counts[1]:,}",
         "protocol": f"{number:,} of each compared, {length} steps, {features} features",
-        "scale": "each column to [0, 1] by the range of the real series",
+        "scale": _SCALES[real.panel is not None],
     }
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -22,10 +23,15 @@ from scorefield.domains.series.statistics.moments import window_moments
 from scorefield.domains.series.tables import SeriesTable
 from scorefield.domains.series.windows import cut, window_starts
 
+if TYPE_CHECKING:
+    from scorefield.domains.series.statistics.panel import PanelTest
+
 __all__ = ["ScoredWindows", "SeriesPopulation", "table_of"]
 
 Floats = npt.NDArray[np.float32]
 AUTOCORRELATION_LAGS = (1, 2, 4, 8, 16, 32, 64)
+LOWEST, HIGHEST = -0.5, 1.5
+"""On the real scale from 0 to 1; kernels are laid out for numbers that are no further apart."""
 _BLOCK = 4096
 
 
@@ -120,10 +126,20 @@ class SeriesPopulation:
         table: the series, in units of the data; real ones may be longer than a window.
         scaling: the range of the data, where it is known otherwise than from the series.
         overlapping: whether the series are windows that share rows.
+        panel: the test entries of a run of a panel, where these are shapes of its windows (see `panel`).
+        silent: windows that were left out since they have no shape.
     """
 
-    def __init__(self, table: SeriesTable, scaling: Scaling | None = None, *, overlapping: bool = False) -> None:
-        self.table, self.overlapping = table, overlapping
+    def __init__(
+        self,
+        table: SeriesTable,
+        scaling: Scaling | None = None,
+        *,
+        overlapping: bool = False,
+        panel: PanelTest | None = None,
+        silent: int = 0,
+    ) -> None:
+        self.table, self.overlapping, self.panel, self.silent = table, overlapping, panel, silent
         self.scaling = Scaling.fit(table.values) if scaling is None else scaling
         self._kept: dict[tuple[object, ...], ScoredWindows] = {}
 
@@ -174,5 +190,8 @@ class SeriesPopulation:
             starts = starts[:number]
             windows = cut(self.table.values, starts, length)
             labels = None if self.table.labels is None else self.table.labels_at(starts)
-            self._kept[key] = ScoredWindows(scaling.unit(windows).astype(np.float32), labels)
+            unit = scaling.unit(windows)
+            if self.panel is not None:  # the range is not that of all values
+                unit = unit.clip(LOWEST, HIGHEST)
+            self._kept[key] = ScoredWindows(unit.astype(np.float32), labels)
         return self._kept[key]
