@@ -36,7 +36,7 @@ __all__ = [
     "TaskName", "Work", "open_items",
 ]  # fmt: skip
 
-TaskName = Literal["forecast", "impute", "interpolate"]
+TaskName = Literal["forecast", "impute", "interpolate", "refine"]
 TASKS: tuple[TaskName, ...] = get_args(TaskName)
 
 PotentialName = Literal["gaussian", "quantile"]

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -105,6 +105,7 @@ def refine(
     noise: NoiseSource,
     potential: Potential | Sequence[Potential] | None = None,
     settings: Refinement | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Refined:
     """Refine samples.
 
@@ -114,6 +115,7 @@ def refine(
         noise: asked at each step for eps of all components, then, by Langevin steps, for xi of all components.
         potential: U, begun or not in need of it: energies see the samples as data prediction and state, and t = 0.
         settings: how.
+        progress: called with the steps done and their number.
 
     Raises:
         InputError: the potential has no gradient.
@@ -126,7 +128,7 @@ def refine(
     origins, calls = system.origins(state), int(getattr(system.network, "calls", 1))
     time = representative_time(system, state, noise) if settings.time is None else settings.time
     spent = 0 if settings.time is not None else _TIMES * calls
-    for _ in range(settings.steps):
+    for index in range(settings.steps):
         gradients = _gradients(system, state, noise, whole, settings, time, origins)
         moved = {n: torch.add(state[n], g, alpha=-settings.step_size) for n, g in gradients.items()}
         if settings.method == "langevin":
@@ -134,6 +136,8 @@ def refine(
             draws = system.noise(state, noise)
             moved = {n: torch.add(v, draws[n], alpha=scale) for n, v in moved.items()}
         state = state.replace(moved)
+        if progress is not None:
+            progress(index + 1, settings.steps)
     if not all(bool(torch.isfinite(value).all()) for value in state.components.values()):
         raise FloatingPointError("refined samples are no numbers any more: take smaller steps or a lower weight")
     spent += settings.steps * (calls + (0 if whole is None else whole.calls))

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from scorefield.core.statistics.table import Comparison
     from scorefield.domains.series.completion import SeriesItems
     from scorefield.domains.series.statistics import SeriesPopulation
+    from scorefield.domains.series.tsdiff.refining_items import RefinedItems
 
 __all__ = ["SeriesDomain"]
 
@@ -138,12 +139,18 @@ class SeriesDomain:
         return SeriesSamples(x, tuple(tables["columns"]), labels)
 
     def tasks(self, record: ModelRecord) -> tuple[TaskName, ...]:
-        """All that `core.completion` knows; a run that is given its history can only forecast."""
-        given = synthesis.is_panel(record.tables) and "given" in record.sizes
-        return ("forecast",) if given else ("forecast", "impute", "interpolate")
+        """All that `core.completion` knows of panels; a run that is given its history can only forecast."""
+        panel = synthesis.is_panel(record.tables)
+        if panel and "given" in record.sizes:
+            return ("forecast",)
+        return ("forecast", "impute", "interpolate", *(("refine",) if panel else ()))
 
-    def open_items(self, task: Task, record: ModelRecord) -> SeriesItems:
+    def open_items(self, task: Task, record: ModelRecord) -> SeriesItems | RefinedItems:
         """The series of a file, and what is missing of them."""
+        if task.name == "refine":
+            from scorefield.domains.series.tsdiff.refining_items import open_refining
+
+            return open_refining(task, record)
         if synthesis.is_panel(record.tables):
             from scorefield.domains.series.tsdiff.panel_tasks import open_panel
 
