@@ -8,22 +8,33 @@ from what is known, so that the run needs its training data no more.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import torch
 
-from scorefield.core.completion import Items
+from scorefield.core.completion import Items, Task, open_items
 from scorefield.core.diffusion import Diffusion, warn_of_rounding
 from scorefield.core.errors import InputError
 from scorefield.core.generation import CHUNK_SIZE
 from scorefield.core.guidance.levels import LEVEL, quantile_levels
-from scorefield.core.guidance.refine import Refinement, Regularisation, refine, regularisation, representative_time
+from scorefield.core.guidance.refine import (
+    HELD_BY,
+    Refinement,
+    Regularisation,
+    refine,
+    regularisation,
+    representative_time,
+)
 from scorefield.core.interpolants.system import Bridge
 from scorefield.core.item_paths import ItemPaths, Tell
+from scorefield.core.names import unknown
 from scorefield.core.noise import Seeded
 from scorefield.core.state import State
 
-__all__ = ["Refiner", "RefiningItems"]
+if TYPE_CHECKING:
+    from scorefield.core.model import Model
+
+__all__ = ["Refiner", "RefiningItems", "refiner_of"]
 
 _NO_CHUNK = -1  # chunks count from 0
 
@@ -105,6 +116,39 @@ class Refiner(ItemPaths):
             clean = self._examples(seed).to(device, self.diffusion.dtype)
             self._time = representative_time(self.diffusion.system, clean, Seeded(seed, _NO_CHUNK, device))
         return self._time
+
+
+def refiner_of(
+    model: Model,
+    task: Task,
+    paths: int = 100,
+    settings: Refinement | None = None,
+    potential: Regularisation = "quantile",
+    *,
+    chunk_size: int = CHUNK_SIZE,
+    **generator: Any,
+) -> Refiner:
+    """What refines the base forecasts of a task; `.completed(device)` gives the domain's results.
+
+    Args:
+        model: the run.
+        task: named `refine`; its options are the domain's (`base`, `held`, `holdout`).
+        paths: of each item.
+        settings: see `Refiner`.
+        potential: see `Refiner`; a domain's option `held` says what samples are held to, by default as published.
+        chunk_size: see `Refiner`.
+        generator: `seed`, `weights`, `precision`, `tile_size`; see `Model.generator`.
+
+    Raises:
+        InputError: the run cannot refine, or a file, an option or a setting does not fit.
+    """
+    if potential not in HELD_BY:
+        raise unknown("potential of refinement", potential, HELD_BY)
+    task = dataclasses.replace(task, options={"held": HELD_BY[potential], **task.options})
+    items = open_items(model.domain, task, model.record)
+    if not isinstance(items, RefiningItems):
+        raise InputError(f"the domain {model.domain.name} does not lay base forecasts out")
+    return Refiner(model.generator(**generator), items, paths, settings, potential, chunk_size)
 
 
 def _without_solver(facts: dict[str, Any]) -> dict[str, Any]:

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from scorefield.core.completer import Completer
     from scorefield.core.completion import Items, Outputs, TaskName
     from scorefield.core.generation import Generated
+    from scorefield.core.item_paths import ItemPaths
 
-__all__ = ["completing_command", "given_options"]
+__all__ = ["completing_command", "given_options", "make_file", "outputs_of"]
 
 _PICTURES = (".png", ".svg", ".html")
 _OPTIONS = ("horizon", "holdout", "missing", "given", "fill")
@@ -86,32 +87,45 @@ def _run(name: TaskName, args: Namespace) -> int:
 
     resolve_run(args.run_name)  # a misspelt name is found before anything heavy is imported
     with without_collecting():
-        outputs = _outputs(args)
+        outputs = outputs_of(args)
         completer = _completer(name, args)
-    completer.items.check(outputs)
+    return make_file(completer, outputs, args, "try --way replacement, a larger --std, or more --steps")
+
+
+def make_file(paths: ItemPaths, outputs: Outputs, args: Namespace, mend: str) -> int:
+    """Make paths of all items, write them, and say what came out; `mend` is what to do where numbers overflow.
+
+    Raises:
+        InputError: a file cannot be written, is another request's, or numbers overflow.
+    """
+    paths.items.check(outputs)
     try:
-        made = _generated(completer, outputs, args, args.overwrite)
+        made = _generated(paths, outputs, args, args.overwrite)
         if made is not None and not made.new and outputs.plot is not None and not outputs.plot.exists():
             # These settings have made the file without this picture: the same bytes once more, now with it.
-            made = _generated(completer, outputs, args, overwrite=True)
+            made = _generated(paths, outputs, args, overwrite=True)
     except FloatingPointError as error:
-        mend = "try --way replacement, a larger --std, or more --steps"
         raise InputError(str(error), file=args.run_name, mend=mend) from error
     if made is not None:
-        print(_lines(outputs, made, completer.items))
+        print(_lines(outputs, made, paths.items))
     return 0
 
 
-def _generated(completer: Completer, outputs: Outputs, args: Namespace, overwrite: bool) -> Generated | None:
+def _generated(paths: ItemPaths, outputs: Outputs, args: Namespace, overwrite: bool) -> Generated | None:
     from scorefield.core.generation import generate
 
     return generate(
-        completer, args.out, completer.num, completer.chunk_size, machine_of(args), overwrite,
-        lambda filled, file: completer.items.write(filled, outputs), {"all_paths": outputs.paths},
+        paths, args.out, paths.num, paths.chunk_size, machine_of(args), overwrite,
+        lambda filled, file: paths.items.write(filled, outputs), {"all_paths": outputs.paths},
     )  # fmt: skip
 
 
-def _outputs(args: Namespace) -> Outputs:
+def outputs_of(args: Namespace) -> Outputs:
+    """Where results go.
+
+    Raises:
+        InputError: a picture of an unknown format.
+    """
     from scorefield.core.completion import Outputs
 
     plot = None

@@ -30,6 +30,7 @@ _MODULES = {
     "forecast": "forecast",
     "impute": "impute",
     "interpolate": "interpolate",
+    "refine": "refine",
     "compare": "compare",
     "diagnose": "diagnose",
     "import": "imports",

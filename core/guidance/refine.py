@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -41,11 +41,14 @@ from scorefield.core.state import State
 from scorefield.core.system import System, Values, centred, placed
 
 __all__ = [
-    "Refine", "Refined", "Refinement", "Regularisation", "denoising_energy", "refine", "regularisation",
-    "representative_time",
+    "HELD_BY", "Held", "Refine", "Refined", "Refinement", "Regularisation", "denoising_energy", "refine",
+    "regularisation", "representative_time",
 ]  # fmt: skip
 
 Regularisation = Literal["quantile", "gaussian"]
+Held = Literal["observed", "all"]
+HELD_BY: Mapping[str, Held] = {"quantile": "all", "gaussian": "observed"}
+"""Whether samples are held to what is observed or to the base besides, as published."""
 _TIMES = 25  # how many the search for a representative one looks at
 _CHAIN = (100, (1e-4, 0.1))  # steps and betas of the chain whose times these are
 
@@ -80,6 +83,8 @@ class Refinement:
         if self.steps < 1 or not (self.step_size > 0 and self.noise_scale >= 0):
             what = f"{self.steps} steps of {self.step_size:g}, noise {self.noise_scale:g}"
             raise InputError(what, mend="need at least 1 step of a positive size, and noise of 0 or more")
+        if not 0 <= self.weight < math.inf:
+            raise InputError(f"weight {self.weight:g} of what samples are held to", mend="give 0 or more")
         if self.method not in ("langevin", "likelihood"):
             raise InputError(f"method {self.method!r}", mend="give langevin or likelihood")
 

@@ -259,7 +259,7 @@ def _train(
         missed = y.nan_to_num()[..., None] - network(x)
         loss = (torch.maximum(levels * missed, (levels - 1) * missed).mean(-1) * known).sum() / known.sum().clamp(min=1)
         optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimiser.step()
         schedule.step()

@@ -14,9 +14,8 @@ Source: Kollovieh et al. 2023 (arXiv 2307.11494, section 3.3).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 import torch
@@ -25,20 +24,17 @@ from numpy.typing import NDArray
 from scorefield.core.completion import OBSERVED
 from scorefield.core.errors import InputError
 from scorefield.core.guidance.levels import LEVEL, quantile_levels
-from scorefield.core.guidance.refine import Refinement, Regularisation, refine, regularisation
+from scorefield.core.guidance.refine import HELD_BY, Held, Refinement, Regularisation, refine, regularisation
 from scorefield.core.names import unknown
 from scorefield.core.noise import NoiseSource
 from scorefield.core.state import State
 from scorefield.core.system import System
 from scorefield.domains.series.tsdiff.encoding import WindowPlan, encode
 
-__all__ = ["HELD", "HELD_BY", "Held", "Refinable", "as_quantiles", "refinable", "refine_paths"]
+__all__ = ["HELD", "Refinable", "as_quantiles", "refinable", "refine_paths"]
 
 Array = NDArray[np.float64]
-Held = Literal["observed", "all"]
 HELD: tuple[Held, ...] = get_args(Held)
-HELD_BY: Mapping[Regularisation, Held] = {"quantile": "all", "gaussian": "observed"}
-"""What samples are held to by default, as published."""
 
 
 @dataclass(frozen=True)

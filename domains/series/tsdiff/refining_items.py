@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from scorefield.core.completion import ITEM, OBSERVED, Filled, Observing, Outputs, Task
 from scorefield.core.errors import InputError
+from scorefield.core.guidance.refine import Held
 from scorefield.core.names import unknown
 from scorefield.core.noise import stream_seed
 from scorefield.core.state import State
@@ -29,7 +30,7 @@ from scorefield.domains.series.tsdiff.encoding import encode
 from scorefield.domains.series.tsdiff.panel_encoder import PanelEncoder
 from scorefield.domains.series.tsdiff.panel_source import PanelSource
 from scorefield.domains.series.tsdiff.panel_tasks import open_panel
-from scorefield.domains.series.tsdiff.refining import HELD, Held, Refinable, refinable
+from scorefield.domains.series.tsdiff.refining import HELD, Refinable, refinable
 
 if TYPE_CHECKING:
     from scorefield.core.checkpoints import ModelRecord
