@@ -104,6 +104,7 @@ def _draw(axis: Axes, panel: Fan) -> None:
         places = AutoDateLocator(minticks=3, maxticks=7)  # type: ignore[no-untyped-call]
         axis.xaxis.set_major_locator(places)
         axis.xaxis.set_major_formatter(ConciseDateFormatter(places))  # type: ignore[no-untyped-call]
+        axis.xaxis.get_offset_text().set_fontsize(8)
     axis.set_title(panel.title, fontsize=10, loc="left")
     axis.tick_params(labelsize=8, length=3)
     axis.spines[["top", "right"]].set_visible(False)

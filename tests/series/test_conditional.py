@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -234,6 +235,35 @@ def test_every_way_fills(run: Path, way: str) -> None:
     found = Model(run).impute(x, 4, way=way, way_arguments=arguments, steps=4, std=0.3, device="cpu")
     assert np.isfinite(found.paths).all()
     np.testing.assert_array_equal(found.paths[0, :, 0], np.tile(x[0], (4, 1)))
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"way": "self"},
+        {"way": "self", "potential": "quantile"},
+        {"way": "gradient", "potential": "quantile", "levels": "shuffled"},
+        {"way": "self", "potential": "quantile", "levels": "random", "way_arguments": {"point": "current"}},
+        {"way": "particles", "potential": "quantile"},
+    ],
+)
+def test_observations_as_quantiles_and_given_values_replaced_besides(run: Path, how: dict[str, Any]) -> None:
+    x = np.random.default_rng(3).uniform(1, 9, (LENGTH, 2))
+    x[3:5] = np.nan
+    soft, hard = (Model(run).impute(x, 3, hard=hard, steps=4, device="cpu", **how).paths for hard in (None, True))
+    assert np.isfinite(soft).all()
+    np.testing.assert_array_equal(hard[0, :, 0], np.tile(x[0], (3, 1)))
+    assert not np.allclose(soft, hard)
+
+
+def test_the_command_records_how_values_are_observed(run: Path, holes: Path, tmp_path: Path) -> None:
+    words = ["impute", str(run), "--data", str(holes), "--num", "3", "--steps", "2", *CPU_ONLY, "--way", "self"]
+    words += ["--potential", "quantile", "--levels", "random", "--hard", "--way-arg", "weight=3"]
+    assert main([*words, "--out", str(tmp_path / "f.csv")]) == 0
+    summary = json.loads((tmp_path / "f.csv.json").read_text())
+    wanted = {"way": "self", "way_arguments": {"weight": "3"}, "potential": "quantile", "std": 1.0, "levels": "random"}
+    for part in (summary, summary["request"]):
+        assert {name: part[name] for name in (*wanted, "hard")} == {**wanted, "hard": True}
 
 
 def test_particles_of_another_guide_compete_within_an_item_only() -> None:

@@ -114,7 +114,7 @@ def json_line(**entry: Any) -> str:
         ("a.csv", "item_id,timestamp,target\na,2024-01-01 00:00,1\na,2024-01-01 01:00,inf\n", {}, "'inf' is not a"),
         ("a.csv", "item_id,timestamp,target\na,2024-01-01 00:00,one\n", {}, "'one' is not a finite number"),
         ("a.csv", "item_id,timestamp,b,c\na,2024-01-01 00:00,1,2\n", {}, "--data.target, one of b, c"),
-        ("a.csv", "item_id,timestamp,target\na,2024-01-01 00:00,1\n", {"target": "x"}, "unknown column as data.target"),
+        ("a.csv", "item_id,timestamp,target\na,2024-01-01 00:00,1\n", {"target": "x"}, "column as --data.target 'x'"),
         ("a.csv", "item_id,target\na,1\n", {"frequency": None}, "no column of times"),
     ],
 )  # fmt: skip

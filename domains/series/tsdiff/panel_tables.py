@@ -141,7 +141,7 @@ def _column(
     if wanted is None:
         return next((name for name in columns if name.lower() in usual), None)
     if wanted not in columns:
-        raise unknown(f"column as {layout.option.lstrip('-')}{what}", wanted, columns, file=str(path))
+        raise unknown(f"column as {layout.option}{what}", wanted, columns, file=str(path))
     return wanted
 
 

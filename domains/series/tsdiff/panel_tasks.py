@@ -20,7 +20,7 @@ from scorefield.domains.series.answers import Answer
 from scorefield.domains.series.completion import Job, SeriesItems
 from scorefield.domains.series.plans import Stretch
 from scorefield.domains.series.range_scores import RangeScores
-from scorefield.domains.series.tsdiff.encoding import LEAST_SCALE, Missing, WindowPlan, hidden_steps
+from scorefield.domains.series.tsdiff.encoding import Missing, WindowPlan, hidden_steps
 from scorefield.domains.series.tsdiff.frequency import Frequency
 from scorefield.domains.series.tsdiff.panel_encoder import PanelEncoder
 from scorefield.domains.series.tsdiff.panel_scores import PanelScores
@@ -129,8 +129,10 @@ def _warn_of_silence(source: PanelSource, jobs: Sequence[Job], encoder: PanelEnc
             context = slice(max(stretch.start, 0), max(stretch.start + plan.context, 0))
             whole = slice(max(stretch.start - plan.history, 0), stretch.start + plan.length)
             windows += 1
-            silent += int(not (values[context] > LEAST_SCALE).any())
+            silent += int(not values[context].any())
             blank += int(not known[whole].any())
+            # Windows come after those that they look at; what those fill is known to them.
+            values[stretch.first : stretch.last], known[stretch.first : stretch.last] = np.inf, True
     size = f"the scale {encoder.fallback:.4g}, the mean size of the training values"
     if blank:
         what = f"of {blank} of {windows} windows nothing is known: their paths are the model's own, with {size}"
