@@ -49,6 +49,7 @@ Regularisation = Literal["quantile", "gaussian"]
 Held = Literal["observed", "all"]
 HELD_BY: Mapping[str, Held] = {"quantile": "all", "gaussian": "observed"}
 """Whether samples are held to what is observed or to the base besides, as published."""
+_MOST = 1e6  # of any number that is asked for
 _TIMES = 25  # how many the search for a representative one looks at
 _CHAIN = (100, (1e-4, 0.1))  # steps and betas of the chain whose times these are
 
@@ -80,11 +81,14 @@ class Refinement:
     def __post_init__(self) -> None:
         if self.time is not None and not 0 < self.time <= 1:
             raise InputError(f"refinement at t = {self.time:g}", mend="give a time above 0, at most 1")
-        if self.steps < 1 or not (self.step_size > 0 and self.noise_scale >= 0):
+        sound = 0 < self.step_size <= _MOST and 0 <= self.noise_scale <= _MOST
+        if self.steps < 1 or not sound:
             what = f"{self.steps} steps of {self.step_size:g}, noise {self.noise_scale:g}"
-            raise InputError(what, mend="need at least 1 step of a positive size, and noise of 0 or more")
-        if not 0 <= self.weight < math.inf:
-            raise InputError(f"weight {self.weight:g} of what samples are held to", mend="give 0 or more")
+            raise InputError(
+                what, mend="need at least 1 step of a positive size, and noise of 0 or more, not above 1e6"
+            )
+        if not 0 <= self.weight <= _MOST:
+            raise InputError(f"weight {self.weight:g} of what samples are held to", mend="give 0 to 1e6")
         if self.method not in ("langevin", "likelihood"):
             raise InputError(f"method {self.method!r}", mend="give langevin or likelihood")
 

@@ -137,7 +137,7 @@ class RecurrentForecaster:
             seed: of weights and batches; on a CPU it fixes the result.
             training: how.
             device: `cpu` or `cuda`; a GPU where there is one, by default.
-            progress: show a bar.
+            progress: show a bar on a terminal.
 
         Raises:
             InputError: windows that are no longer than the context, or hold infinite values.
@@ -252,7 +252,7 @@ def _train(
     levels = torch.tensor(LEVELS, device=device)
     optimiser = torch.optim.Adam(network.parameters(), training.rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, training.steps)
-    for _ in trange(training.steps, desc="recurrent forecaster", leave=False, disable=not progress):
+    for _ in trange(training.steps, desc="recurrent forecaster", leave=False, disable=None if progress else True):
         rows = torch.randint(len(windows), (training.batch,), generator=generator).to(device)
         x, y = (part[rows] for part in data)
         known = ~y.isnan()

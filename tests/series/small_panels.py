@@ -8,12 +8,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
+from scorefield.core.checkpoints import ModelRecord, save_model
 from scorefield.domains.series.tsdiff.frequency import Frequency
 from scorefield.domains.series.tsdiff.panel_data import PanelData
 from scorefield.domains.series.tsdiff.panels import Panel
+from scorefield.domains.series.tsdiff.recipe import TSDiff
 
-__all__ = ["lines_of", "ready", "table_of", "waves"]
+__all__ = ["lines_of", "panel_run", "ready", "table_of", "waves"]
 
 
 def waves(number: int = 3, length: int = 60, frequency: str = "h") -> Panel:
@@ -44,3 +47,23 @@ def ready(path: Path | str | None, **options: Any) -> PanelData:
     data = PanelData(None if path is None else str(path), **{**settings, **options})
     data.setup("fit")
     return data
+
+
+def panel_run(folder: Path, panel: Panel, lags: tuple[int, ...] = ()) -> Path:
+    """A run of windows of 12 + 4 steps with the first weights of a network; these series count as its training data."""
+    file = folder / "panel.jsonl"
+    file.write_text(lines_of(panel))
+    given: Any = list(lags) or "none"
+    arguments = {"path": str(file), "frequency": str(panel.frequency), "context": 12, "prediction": 4, "lags": given}
+    data = {"class_path": "scorefield.domains.series.tsdiff.panel_data.PanelData", "init_args": arguments}
+    tables: dict[str, Any] = {
+        "kind": "panel", "columns": ["target"], "frequency": str(panel.frequency), "season": 6, "context": 12,
+        "prediction": 4, "lags": list(lags), "fallback_scale": 1.0, "scales": [1.0],
+    }  # fmt: skip
+    init = {"width": 4, "blocks": 1, "embedding": 4, "states": 4, "num_steps": 10}
+    recipe = {"class_path": "scorefield.domains.series.tsdiff.recipe.TSDiff", "init_args": init}
+    sampling = {"solver": "ddpm", "steps": 4, "weights": "raw"}
+    record = ModelRecord("series", recipe, {"length": 16, "features": 1 + len(lags)}, tables, sampling, data=data)
+    torch.manual_seed(0)
+    save_model(folder / "run", record, TSDiff(**init).build(record.sizes).state_dict(), None)
+    return folder / "run"

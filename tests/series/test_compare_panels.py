@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from tests.series.small_panels import lines_of
 
-from scorefield.core.checkpoints import ModelRecord, save_model
 from scorefield.core.cli.main import main
 from scorefield.core.errors import InputError
 from scorefield.core.statistics.uncertainty import Resampling
@@ -24,7 +21,7 @@ from scorefield.domains.series.statistics.population import SeriesPopulation, ta
 from scorefield.domains.series.statistics.tstr import tstr_score
 from scorefield.domains.series.tsdiff.frequency import Frequency
 from scorefield.domains.series.tsdiff.panels import Panel
-from scorefield.domains.series.tsdiff.recipe import TSDiff
+from tests.series.small_panels import panel_run
 
 QUICK = Resampling(permutations=19, bootstrap=19)
 
@@ -42,20 +39,7 @@ def run(tmp_path: Path) -> Path:
     series = list(waves(40, 40, 0))
     names = [f"s{k}" for k in range(40)]
     panel = Panel.of(series, names, [np.datetime64("2024-01-01")] * 40, Frequency.parse("h"))
-    file = tmp_path / "panel.jsonl"
-    file.write_text(lines_of(panel))
-    arguments = {"path": str(file), "frequency": "h", "context": 12, "prediction": 4, "lags": "none"}
-    data = {"class_path": "scorefield.domains.series.tsdiff.panel_data.PanelData", "init_args": arguments}
-    tables: dict[str, Any] = {
-        "kind": "panel", "columns": ["target"], "frequency": "h", "season": 6, "context": 12, "prediction": 4,
-        "lags": [], "fallback_scale": 1.0, "scales": [1.0],
-    }  # fmt: skip
-    init = {"width": 4, "blocks": 1, "embedding": 4, "states": 4, "num_steps": 10}
-    recipe = {"class_path": "scorefield.domains.series.tsdiff.recipe.TSDiff", "init_args": init}
-    sampling = {"solver": "ddpm", "steps": 4, "weights": "raw"}
-    record = ModelRecord("series", recipe, {"length": 16, "features": 1}, tables, sampling, data=data)
-    save_model(tmp_path / "run", record, TSDiff(**init).build(record.sizes).state_dict(), None)
-    return tmp_path / "run"
+    return panel_run(tmp_path, panel)
 
 
 def made_up(path: Path, x: NDArray[np.float64]) -> Path:
@@ -84,8 +68,10 @@ def test_scales_do_not_matter(run: Path) -> None:
     from scorefield.core.comparison import compare
 
     x = waves(60, 16, 1)
-    some = {"resampling": QUICK, "only": ["vds", "lps"], "figures": False}
-    found = [compare(run, SeriesSamples(part[..., None], ("target",)), **some) for part in (x, 1e4 * x)]
+    found = [
+        compare(run, SeriesSamples(part[..., None], ("target",)), resampling=QUICK, only=["vds", "lps"], figures=False)
+        for part in (x, 1e4 * x)
+    ]
     for name in ("vds", "lps"):
         assert found[0][name].value == pytest.approx(found[1][name].value, rel=1e-3)
 
@@ -120,12 +106,15 @@ def test_matched_distance() -> None:
 
 def test_tstr_tells_good_windows_from_bad_ones() -> None:
     test, training = waves(30, 16, 5), Training(steps=120, batch=32, width=16)
-    arguments = ([row[:12] for row in test], test[:, 12:], 12, 6)
-    good = tstr_score(waves(200, 16, 1), *arguments, training=training, paths=20)["crps"]
-    bad = tstr_score(np.random.default_rng(2).lognormal(size=(200, 16)), *arguments, training=training, paths=20)
-    assert good < 0.4 * bad["crps"]
+    histories, truth = [row[:12] for row in test], test[:, 12:]
+    bad = np.random.default_rng(2).lognormal(size=(200, 16))
+    scores = [
+        tstr_score(windows, histories, truth, 12, 6, training=training, paths=20)["crps"]
+        for windows in (waves(200, 16, 1), bad)
+    ]
+    assert scores[0] < 0.4 * scores[1]
     with pytest.raises(InputError, match=r"windows of 12 \+ 4 steps"):
-        tstr_score(waves(5, 15, 0), *arguments)
+        tstr_score(waves(5, 15, 0), histories, truth, 12)
     with pytest.raises(InputError, match="11 values before forecast 0"):
-        tstr_score(waves(5, 16, 0), [row[:11] for row in test], *arguments[1:])
+        tstr_score(waves(5, 16, 0), [row[:11] for row in test], truth, 12)
     assert PanelPair(PanelTest(12, 6, (), test, np.arange(0)), test).real is None

@@ -182,9 +182,13 @@ class _Table:
     def _stamps(self) -> list[int]:
         """Seconds of each row's time."""
         cells = self.frame[_TIME]
-        times = pd.to_datetime(cells, errors="coerce", format=None if self.kind == ".parquet" else "ISO8601")
+        try:
+            times = pd.to_datetime(cells, errors="coerce", format=None if self.kind == ".parquet" else "ISO8601")
+        except ValueError:  # with different zones
+            times = pd.Series(pd.NaT, cells.index)
+        zoned = times.dtype.kind != "M" or getattr(times.dtype, "tz", None) is not None
         wrong = np.flatnonzero(times.isna())
-        if len(wrong) or times.dtype.kind != "M" or getattr(times.dtype, "tz", None) is not None:
+        if len(wrong) or zoned:
             row = int(wrong[0]) if len(wrong) else 0
             mend = "write times as 2024-01-31 13:00:00, without a zone"
             raise InputError(
