@@ -47,8 +47,8 @@ class Fan:
     truth: npt.NDArray[np.float64]
 
 
-def draw_fans(panels: Sequence[Fan], file: Path, title: str, note: str = "") -> None:
-    """Write a `.png`, `.svg` or `.html` with the panels, at most two in a row."""
+def draw_fans(panels: Sequence[Fan], file: Path, title: str, note: str = "", figures: Sequence[str] = ()) -> None:
+    """Write a `.png`, `.svg` or `.html` with the panels, at most two in a row; a page has `figures` (SVG) as well."""
     across = 1 if len(panels) == 1 else 2
     down = -(-len(panels) // across)
     spacing = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1, wspace=0.02, hspace=0.04)
@@ -66,22 +66,25 @@ def draw_fans(panels: Sequence[Fan], file: Path, title: str, note: str = "") -> 
     canvas.legend(
         list(entries.values()), list(entries), loc="outside lower center", ncols=len(entries), fontsize=9, frameon=False
     )
-    _write(canvas, file, title, note)
+    _write(canvas, file, title, note, figures)
 
 
-def _write(canvas: Canvas, file: Path, title: str, note: str) -> None:
+def _write(canvas: Canvas, file: Path, title: str, note: str, figures: Sequence[str]) -> None:
     kind = file.suffix.lower()
     if kind == ".svg":
         content = svg_text(canvas).encode()
     elif kind == ".png":
         content = png_bytes(canvas)
     else:
-        picture = base64.b64encode(svg_text(canvas).encode()).decode()
+        drawn = [base64.b64encode(svg.encode()).decode() for svg in (svg_text(canvas), *figures)]
+        pictures = [
+            f'<img style="width: 100%" alt="{escape(title)}" src="data:image/svg+xml;base64,{picture}">'
+            for picture in drawn
+        ]
         content = (
             f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title>'
             f'<body style="font-family: sans-serif; max-width: 1050px; margin: 2em auto">'
-            f'<img style="width: 100%" alt="{escape(title)}" src="data:image/svg+xml;base64,{picture}">'
-            f"<p>{escape(note)}</p></body></html>\n"
+            f"{pictures[0]}<p>{escape(note)}</p>{''.join(pictures[1:])}</body></html>\n"
         ).encode()
     with atomic(file) as temporary:
         temporary.write_bytes(content)

@@ -190,7 +190,8 @@ def write_answers(found: Completions, outputs: Outputs, task: Task, source: Seri
         from scorefield.domains.series.fans import draw_answers
 
         note = "" if scores is None else " ".join(found.scoring.told(scores))
-        draw_answers(found, outputs.plot, source, task, note)
+        figures = found.scoring.figures(found.answers) if outputs.plot.suffix.lower() == ".html" else []
+        draw_answers(found, outputs.plot, source, task, note, figures)
     each = None if scores is None else found.scoring.per_series(found.answers)
     if each is not None:
         write_table(each, scores_file(outputs.file))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,10 @@ _ROWS = 300  # of a longer series, those around what is missing first
 _BEFORE = 3  # horizons of history that are shown
 
 
-def draw_answers(found: Completions, file: Path, source: SeriesFile, task: Task, note: str = "") -> None:
-    """Write the picture; of many series and columns the first ones, evenly. A page says `note` below it."""
+def draw_answers(
+    found: Completions, file: Path, source: SeriesFile, task: Task, note: str = "", figures: Sequence[str] = ()
+) -> None:
+    """Write the picture; of many series and columns the first ones, evenly. A page says `note` and shows more below."""
     columns = len(found.columns)
     series = max(1, _PANELS // columns)
     panels = [
@@ -30,7 +33,7 @@ def draw_answers(found: Completions, file: Path, source: SeriesFile, task: Task,
     what = "series" if columns == 1 else "columns"
     some = f", {len(panels)} of {total} {what}" if len(panels) < total else ""
     title = f"{task.name.capitalize()}{of}: {len(found[0].sampled)} paths{some}"
-    draw_fans(panels, file, title, note)
+    draw_fans(panels, file, title, note, figures)
 
 
 def _fan(answer: Answer, column: int, source: SeriesFile) -> Fan:

@@ -41,6 +41,10 @@ class Scoring(Protocol):
         """What a user is told of scores."""
         ...
 
+    def figures(self, answers: Sequence[Answer]) -> list[str]:
+        """Figures for a page, as SVG, where a truth is known."""
+        ...
+
 
 @dataclass(frozen=True)
 class RangeScores:
@@ -73,6 +77,10 @@ class RangeScores:
             f"(without a model {scores['naive_mae']:.4f}), CRPS {scores['crps']:.4f}; "
             f"{100 * scores['coverage_80']:.0f} % lie in the 80 % intervals"
         ]
+
+    def figures(self, answers: Sequence[Answer]) -> list[str]:
+        """See `Scoring.figures`: none."""
+        return []
 
     def _errors(self, answer: Answer) -> Array:
         """For every known missing entry: error of the median, CRPS, whether it is covered, naive error; `(4, n)`."""

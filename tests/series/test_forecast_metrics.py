@@ -281,3 +281,16 @@ def test_bad_input_is_told_in_one_line(call: Callable[[], object], text: str) ->
     with pytest.raises(InputError, match=text) as caught:
         call()
     assert "\n" not in str(caught.value)
+
+
+def test_scores_along_the_horizon(scored: ForecastScores) -> None:
+    from scorefield.domains.series.statistics.forecast_figures import forecast_svg
+
+    horizon = scored.horizon()
+    assert len(horizon) == scored.steps.shape[1]
+    assert float((horizon * scored.steps[1]).sum() / scored.steps[1].sum()) == pytest.approx(scored["crps_all"])
+    drawn = forecast_svg(scored, {"the same": scored})
+    assert drawn == forecast_svg(scored, {"the same": scored})
+    assert drawn.startswith("<?xml")
+    zero = score_forecasts(np.ones((2, 3, 4)), np.zeros((2, 4)), np.ones(2))
+    assert np.isnan(zero.horizon()).all()

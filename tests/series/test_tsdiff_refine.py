@@ -273,6 +273,12 @@ def test_named_bases(
     assert (tmp_path / "out.csv.png").stat().st_size > 10_000
 
 
+def test_a_page_shows_calibration(run: Path, history: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    assert refine(run, history, "seasonal-naive", tmp_path / "out.npz", "--holdout", "--plot", str(page)) == 0
+    assert page.read_text().count("data:image/svg+xml") == 2
+
+
 def test_a_forecast_of_our_own_is_a_base(run: Path, history: Path, tmp_path: Path) -> None:
     words = ["forecast", str(run), "--data", str(history), "--num", "6", "--steps", "3", *CPU]
     for name, options in (("f.csv", ["--paths"]), ("f.npz", []), ("q.csv", [])):

@@ -79,6 +79,7 @@ class ForecastScores:
         names: what each series is called, `(n,)`.
         levels: of the quantiles.
         histogram: how often truth lay in each tenth of the samples, `(10,)`; even if the forecast is calibrated.
+        steps: sums over entries of CRPS, and of the size of the truth, at each step, `(2, steps)`.
     """
 
     parts: Mapping[str, Array]
@@ -86,6 +87,7 @@ class ForecastScores:
     names: tuple[str, ...]
     levels: tuple[float, ...]
     histogram: NDArray[np.int64]
+    steps: Array
 
     def __len__(self) -> int:
         return len(self.names)
@@ -131,6 +133,11 @@ class ForecastScores:
         columns = {name: [float(one[name]) for one in found] for name in _NAMES}
         return pd.DataFrame({"series": list(self.names), **columns, "size": self.parts["size"]})
 
+    def horizon(self) -> Array:
+        """CRPS of all samples over the size of the truth at each step, `(steps,)`; NaN where that is zero."""
+        loss, size = self.steps
+        return np.asarray(loss / np.where(size > 0, size, np.nan))
+
     def as_json(self) -> dict[str, Any]:
         """Scores and the histogram; NaN becomes null."""
         values = {name: value if np.isfinite(value) else None for name, value in self.values().items()}
@@ -173,8 +180,10 @@ def score_forecasts(
     groups = np.arange(len(x)) if series is None else np.asarray(series, dtype=np.int64)
     called = tuple(map(str, range(len(x)))) if names is None else tuple(names)
     means = np.asarray(samples).mean(1)  # in the samples' own precision, as the evaluator takes it
-    parts = {**_published_parts(x, means, truth, errors, levels), **_path_parts(x, truth)}
-    return ForecastScores(parts, groups, called, levels, histogram.astype(np.int64))
+    losses = crps(np.moveaxis(x, 1, 2), truth)
+    parts = {**_published_parts(x, means, truth, errors, levels), **_path_parts(x, truth, losses)}
+    steps = np.stack([np.nansum(losses, 0), np.nansum(np.abs(truth), 0)])
+    return ForecastScores(parts, groups, called, levels, histogram.astype(np.int64), steps)
 
 
 def _published_parts(
@@ -205,12 +214,12 @@ def _published_parts(
         }
 
 
-def _path_parts(x: Array, truth: Array) -> dict[str, Array]:
+def _path_parts(x: Array, truth: Array, losses: Array) -> dict[str, Array]:
     known = ~np.isnan(truth)
     sums = np.where(known, truth, 0.0).sum(1)
     of_paths = np.where(known[:, None], x, 0.0).sum(2)
     return {
-        "crps_all": np.nansum(crps(np.moveaxis(x, 1, 2), truth), 1),
+        "crps_all": np.nansum(losses, 1),
         "energy": np.array([energy_score(paths, y) for paths, y in zip(x, truth, strict=True)]),
         "norm": np.sqrt(np.nansum(truth**2, 1)),
         "crps_sum": np.where(known.any(1), crps(of_paths, sums), 0.0),

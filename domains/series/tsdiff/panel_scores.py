@@ -88,6 +88,13 @@ class PanelScores:
         table["seasonal_naive_crps"] = judged[1].per_series()["crps"]
         return table
 
+    def figures(self, answers: Sequence[Answer]) -> list[str]:
+        """See `Scoring.figures`: calibration, and CRPS along the horizon."""
+        from scorefield.domains.series.statistics.forecast_figures import forecast_svg
+
+        judged = self.judged(answers)
+        return [] if judged is None else [forecast_svg(judged[0], {"last season again": judged[1]})]
+
     def told(self, scores: Mapping[str, Any]) -> list[str]:
         """See `Scoring.told`."""
         naive = scores["seasonal_naive"]
