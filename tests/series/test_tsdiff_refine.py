@@ -341,6 +341,8 @@ def test_from_python(run: Path) -> None:
     ]
     assert found[0].paths.shape == (3, 5, 4, 1)
     np.testing.assert_array_equal(found[0].paths, found[1].paths)
+    same = Model(run).refine(history, base, 5, settings=settings, device="cpu")
+    np.testing.assert_array_equal(found[0].paths, same.paths)
 
 
 WRONG: dict[str, tuple[tuple[str, ...], str]] = {
