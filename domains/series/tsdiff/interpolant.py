@@ -31,8 +31,8 @@ from scorefield.domains.series.tsdiff.seasonal import ForecastSteps, SeasonalBas
 
 __all__ = ["DEFAULT_TRANSPORT", "ForecastTrunk", "InterpolantTSDiff"]
 
-DEFAULT_TRANSPORT = SamplerSettings("transport", 20, "ema", {"method": "euler", "grid": "cosine"})
-"""20 evaluations."""
+DEFAULT_TRANSPORT = SamplerSettings("transport", 10, "ema", {"method": "heun", "grid": "cosine"})
+"""20 evaluations; as many steps of Euler's give narrower intervals."""
 
 Path = Literal["linear", "trigonometric"]
 
