@@ -1,27 +1,21 @@
 """Convolutions over a window in both directions.
 
-With taps r [H, 2L - 1], r_k the weight of a shift by k - (L - 1) steps, y_i = sum_j r_{L-1+i-j} u_j. Windows of some
-hundred steps are quickest as products with the Toeplitz matrices of the taps, built for a few channels at a time so
-that they stay in the cache; long ones go through Fourier transforms. Channels come first, `[H, B, L]`.
-
-The gradients are of the same kind: by u a convolution with the taps reversed, by the taps a correlation, so that the
-operations below can be differentiated as often as wanted.
+With taps r [H, 2L - 1], r_k the weight of a shift by k - (L - 1) steps, y_i = sum_j r_{L-1+i-j} u_j. Where the taps do
+not change, windows of some hundred steps are quickest as products with their Toeplitz matrices; else through Fourier
+transforms of twice the window's length. Channels come first, `[H, B, L]`.
 """
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import FunctionCtx
 
 __all__ = ["LONG", "both_directions", "convolve", "toeplitz"]
 
 LONG = 640
-"""Steps from which on Fourier transforms are quicker."""
-
-_CACHE = 1 << 19  # numbers of the matrices that are worked on at a time on a CPU
+"""Steps from which on Fourier transforms are quicker than products with matrices that are there already."""
 
 
 def both_directions(kernels: Tensor, skip: Tensor) -> Tensor:
@@ -36,13 +30,10 @@ def both_directions(kernels: Tensor, skip: Tensor) -> Tensor:
 
 
 def convolve(u: Tensor, taps: Tensor) -> Tensor:
-    """Convolve `u` `[H, B, L]` with `taps` `[H, 2L - 1]`."""
-    if u.shape[-1] < LONG:
-        return cast(Tensor, _Convolution.apply(u, taps))
-    length = u.shape[-1]
-    wrapped = torch.cat([taps[:, length - 1 :], taps.new_zeros(len(taps), 1), taps[:, : length - 1]], -1)
-    spectrum = torch.fft.rfft(u, n=2 * length) * torch.fft.rfft(wrapped)[:, None]
-    return cast(Tensor, torch.fft.irfft(spectrum, n=2 * length)[..., :length])
+    """Convolve `u` `[H, B, L]` with `taps` `[H, 2L - 1]`; can be differentiated as often as wanted."""
+    wide = torch.promote_types(u.dtype, torch.float32)  # there are no transforms in half precision
+    result: Tensor = _Convolution.apply(u.to(wide), taps.to(wide))
+    return result.to(u.dtype)
 
 
 def toeplitz(taps: Tensor) -> Tensor:
@@ -50,49 +41,46 @@ def toeplitz(taps: Tensor) -> Tensor:
     return taps.unfold(-1, (taps.shape[-1] + 1) // 2, 1).flip(-2)
 
 
-def _parts(channels: int, length: int, device: torch.device) -> list[slice]:
-    """Channels to work on together."""
-    number = max(1, _CACHE // length**2) if device.type == "cpu" else channels
-    return [slice(first, first + number) for first in range(0, channels, number)]
+def _spectrum(taps: Tensor) -> Tensor:
+    """Of the taps, wrapped around to 2L, `[H, 1, L + 1]`."""
+    length = (taps.shape[-1] + 1) // 2
+    wrapped = torch.cat([taps[:, length - 1 :], taps.new_zeros(len(taps), 1), taps[:, : length - 1]], -1)
+    return torch.fft.rfft(wrapped)[:, None]
+
+
+def _window(spectrum: Tensor, length: int) -> Tensor:
+    whole: Tensor = torch.fft.irfft(spectrum, n=2 * length)
+    return whole[..., :length]
+
+
+def _plainly(u: Tensor, taps: Tensor) -> Tensor:
+    length = u.shape[-1]
+    return _window(torch.fft.rfft(u, n=2 * length) * _spectrum(taps), length)
 
 
 class _Convolution(torch.autograd.Function):
-    """y = u * taps by matrix products."""
+    """Its gradients are a convolution with the taps reversed and a correlation; both share their transforms."""
 
     @staticmethod
-    def forward(ctx: FunctionCtx, u: Tensor, taps: Tensor) -> Tensor:
-        ctx.save_for_backward(u, taps)
-        result = torch.empty_like(u)
-        for part in _parts(len(u), u.shape[-1], u.device):
-            torch.bmm(u[part], toeplitz(taps[part]), out=result[part])
-        return result
+    def forward(ctx: Any, u: Tensor, taps: Tensor) -> Tensor:
+        length = u.shape[-1]
+        of_input, of_taps = torch.fft.rfft(u, n=2 * length), _spectrum(taps)
+        ctx.save_for_backward(u, taps, of_input if ctx.needs_input_grad[1] else None, of_taps)
+        return _window(of_input * of_taps, length)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        u, taps = ctx.saved_tensors
-        by_input = _Convolution.apply(gradient, taps.flip(-1)) if ctx.needs_input_grad[0] else None
-        by_taps = _Correlation.apply(u, gradient) if ctx.needs_input_grad[1] else None
+        u, taps, of_input, of_taps = ctx.saved_tensors
+        if torch.is_grad_enabled():  # to be differentiated again
+            wanted = [v for v, needed in zip((u, taps), ctx.needs_input_grad, strict=True) if needed]
+            found = iter(torch.autograd.grad(_plainly(u, taps), wanted, gradient, create_graph=True))
+            by_input, by_taps = (next(found) if needed else None for needed in ctx.needs_input_grad)
+            return by_input, by_taps
+        length = u.shape[-1]
+        spectrum, by_input, by_taps = torch.fft.rfft(gradient, n=2 * length), None, None
+        if ctx.needs_input_grad[1]:
+            shifts = torch.fft.irfft((of_input.conj() * spectrum).sum(1), n=2 * length)
+            by_taps = torch.cat([shifts[:, length + 1 :], shifts[:, :length]], -1)
+        if ctx.needs_input_grad[0]:
+            by_input = _window(spectrum.mul_(of_taps.conj()), length)
         return by_input, by_taps
-
-
-class _Correlation(torch.autograd.Function):
-    """r_k = sum over rows and i - j = k - (L - 1) of u_j y_i: the sums along the diagonals of u^T y."""
-
-    @staticmethod
-    def forward(ctx: FunctionCtx, u: Tensor, y: Tensor) -> Tensor:
-        ctx.save_for_backward(u, y)
-        channels, _, length = u.shape
-        result = u.new_empty(channels, 2 * length - 1)
-        for part in _parts(channels, length, u.device):
-            products = torch.bmm(u[part].flip(-1).transpose(1, 2), y[part])
-            # Rows of 2L numbers, read as rows of 2L - 1, are each shifted by one more.
-            padded = torch.nn.functional.pad(products, (0, length)).flatten(1)[:, :-length]
-            result[part] = padded.unflatten(1, (length, -1)).sum(1)
-        return result
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        u, y = ctx.saved_tensors
-        by_input = _Convolution.apply(y, gradient.flip(-1)) if ctx.needs_input_grad[0] else None
-        by_output = _Convolution.apply(u, gradient) if ctx.needs_input_grad[1] else None
-        return by_input, by_output

@@ -85,7 +85,7 @@ class S4(nn.Module):
             weights, shift = self._weights(u.dtype, affine) if frozen is None else frozen
             if frozen is None or self.length >= LONG:
                 result = convolve(u, weights)
-                return result if shift is None else result.add_(shift)
+                return result if shift is None else result + shift
             return torch.bmm(u, weights) if shift is None else torch.baddbmm(shift, u, weights)
 
     def taps(self) -> Tensor:
