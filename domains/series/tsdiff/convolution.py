@@ -45,7 +45,8 @@ def _spectrum(taps: Tensor) -> Tensor:
     """Of the taps, wrapped around to 2L, `[H, 1, L + 1]`."""
     length = (taps.shape[-1] + 1) // 2
     wrapped = torch.cat([taps[:, length - 1 :], taps.new_zeros(len(taps), 1), taps[:, : length - 1]], -1)
-    return torch.fft.rfft(wrapped)[:, None]
+    spectrum: Tensor = torch.fft.rfft(wrapped)
+    return spectrum[:, None]
 
 
 def _window(spectrum: Tensor, length: int) -> Tensor:
