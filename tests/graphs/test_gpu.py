@@ -8,30 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from scorefield.core.noise import Replayed, Seeded
-from scorefield.core.sampling import sample
 from scorefield.core.solver_registry import make_solver
 from scorefield.core.state import State
 from scorefield.core.system import System
 from scorefield.domains.graphs.gdss import GDSS
+from tests.on_gpu import DEVICE, GPU, agree_in_a_chain, full_single_precision
 
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
-]
+pytestmark = GPU
 
 SIZES = {"features": 4, "max_nodes": 9}
-
-
-class Recorded:
-    """Draws on the CPU and keeps what was drawn, to be replayed elsewhere."""
-
-    def __init__(self) -> None:
-        self.source, self.tensors = Seeded(1), []
-
-    def normal(self, like: torch.Tensor) -> torch.Tensor:
-        self.tensors.append(self.source.normal(like))
-        return self.tensors[-1]
 
 
 def _frame(batch: int = 64) -> State:
@@ -45,34 +30,9 @@ def _system() -> System:
         return GDSS().build(SIZES).eval()
 
 
-@pytest.fixture(autouse=True)
-def _full_single_precision():
-    before = torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = False
-    yield
-    torch.backends.cuda.matmul.allow_tf32 = before
-
-
-def _same(cuda: State, cpu: State) -> None:
-    for name in ("x", "adj"):
-        error = (cuda[name].cpu() - cpu[name]).abs().max() / cpu[name].abs().max()
-        assert error <= 1e-4, f"{name}: {error:.1e}"
-
-
 def test_one_evaluation_and_ten_steps_agree_with_the_cpu() -> None:
-    system, frame, noise = _system(), _frame(), Recorded()
-    start = system.prior(frame, noise)
-    t = torch.full((len(frame),), 0.5)
-    with torch.no_grad():
-        here = system.score(start, t)
-    steps = make_solver("pc", 10, snr=0.4, scale=0.7, end=1e-4)
-    chain = sample(system, frame, steps, noise, start=start).state
-    there = system.cuda()
-    with torch.no_grad():
-        far = there.score(start.to("cuda"), t.cuda())
-    _same(start.replace(far), start.replace(here))
-    replayed = Replayed([n.cuda() for n in noise.tensors[2:]])
-    _same(sample(there, frame.to("cuda"), steps, replayed, start=start.to("cuda")).state, chain)
+    with full_single_precision():
+        agree_in_a_chain(_system(), _frame(), make_solver("pc", 10, snr=0.4, scale=0.7, end=1e-4))
 
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
@@ -92,7 +52,7 @@ def test_the_qm9_config_trains_and_samples(tmp_path: Path, precision: str, capsy
     model = sf.load(run)
     torch.cuda.reset_peak_memory_stats()
     begin = time.perf_counter()
-    state = model.sample(2048, decode=False, device="cuda", precision=precision, chunk_size=2048, tile_size=2048)
+    state = model.sample(2048, decode=False, device=DEVICE, precision=precision, chunk_size=2048, tile_size=2048)
     torch.cuda.synchronize()
     seconds = time.perf_counter() - begin
     assert bool(torch.isfinite(state["adj"]).all())

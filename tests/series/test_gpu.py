@@ -9,45 +9,17 @@ from typing import Any
 import pytest
 import torch
 
-from scorefield.core.noise import Replayed, Seeded
 from scorefield.core.paths import EDM
-from scorefield.core.sampling import sample
 from scorefield.core.solver_registry import make_solver
 from scorefield.core.state import State
 from scorefield.domains.series.data import SinesData
 from scorefield.domains.series.pad_ts.recipe import PaDTS
+from tests.on_gpu import DEVICE, GPU, agree_in_a_chain, full_single_precision
 
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
-]
+pytestmark = GPU
 
-DEVICE, WINDOWS = "cuda", 2048
+WINDOWS = 2048
 OWN = {"gelu": "exact", "dropout": 0.0, "path": EDM(0.002, 20.0), "data_std": 0.5}
-
-
-class Recorded:
-    """Draws on the CPU and keeps what was drawn, to be replayed elsewhere."""
-
-    def __init__(self) -> None:
-        self.source, self.tensors = Seeded(1), []
-
-    def normal(self, like: torch.Tensor) -> torch.Tensor:
-        self.tensors.append(self.source.normal(like))
-        return self.tensors[-1]
-
-
-@pytest.fixture(autouse=True)
-def _full_single_precision():
-    before = torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = False
-    yield
-    torch.backends.cuda.matmul.allow_tf32 = before
-
-
-def _same(found: torch.Tensor, wanted: torch.Tensor) -> None:
-    error = (found.cpu() - wanted).abs().max() / wanted.abs().max()
-    assert error <= 1e-4, f"{error:.1e}"
 
 
 @pytest.mark.parametrize("recipe", [{}, OWN], ids=["published", "own"])
@@ -55,18 +27,9 @@ def test_one_evaluation_and_ten_steps_agree_with_the_cpu(recipe: dict[str, Any])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         system = PaDTS(**recipe).build({"length": 24, "features": 6}).eval()
-    frame, noise = State({"x": torch.zeros(64, 24, 6)}), Recorded()
-    start = system.prior(frame, noise)
-    t = torch.full((64,), 0.5)
-    with torch.no_grad():
-        here = system(start, t)["x"]
-    solver = make_solver("ddpm", 10, final="denoise")
-    chain = sample(system, frame, solver, noise, start=start).state["x"]
-    there = system.to(DEVICE)
-    with torch.no_grad():
-        _same(there(start.to(DEVICE), t.to(DEVICE))["x"], here)
-    replayed = Replayed([drawn.to(DEVICE) for drawn in noise.tensors[1:]])
-    _same(sample(there, frame.to(DEVICE), solver, replayed, start=start.to(DEVICE)).state["x"], chain)
+    frame = State({"x": torch.zeros(64, 24, 6)})
+    with full_single_precision():
+        agree_in_a_chain(system, frame, make_solver("ddpm", 10, final="denoise"))
 
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
