@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -271,6 +272,15 @@ def test_a_run_forecasts_better_than_the_season(run: Path, panel: Path) -> None:
     paths = found[:, 24:, 0].reshape(4, 20, 6).double().numpy() * scale[:, None, None]
     error = np.abs(np.median(paths, 1) - truth).mean()
     assert error < 0.7 * np.abs(RepeatedSeason(6).forecast(recent, 6) - truth).mean()
+
+
+def test_the_command_forecasts_with_it(run: Path, panel: Path, tmp_path: Path) -> None:
+    out = tmp_path / "f.npz"
+    assert main(["forecast", str(run), "--data", str(panel), "--num", "20", "--out", str(out), "--holdout"]) == 0
+    summary = json.loads(Path(f"{out}.json").read_text())
+    assert (summary["solver"], summary["steps"], summary["evaluations"]) == ("transport", 10, 20)
+    assert np.load(out)["paths"].shape[1] == 20
+    assert main(["sample", str(run), "--num", "4", "--out", str(tmp_path / "s.npz")]) == 2
 
 
 def test_a_resumed_run_is_the_whole_one(run: Path, panel: Path, tmp_path: Path) -> None:
