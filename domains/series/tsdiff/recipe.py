@@ -28,6 +28,7 @@ def published_sampler(num_steps: int) -> SamplerSettings:
 
 DEFAULT_SAMPLER = published_sampler(100)
 
+
 class TSDiff:
     """Hyper-parameters of TSDiff; the defaults are those published.
 
