@@ -17,7 +17,7 @@ from scorefield.core.statistics.uncertainty import Resampling
 from scorefield.domains.series.samples import SeriesSamples
 from scorefield.domains.series.statistics.catalogue import CATALOGUE, Entry, Work
 from scorefield.domains.series.statistics.figures import series_figures
-from scorefield.domains.series.statistics.pairing import make_pair
+from scorefield.domains.series.statistics.pairing import Pair, make_pair
 from scorefield.domains.series.statistics.panel import PanelPair, shaped
 from scorefield.domains.series.statistics.panel_statistics import PANEL_CATALOGUE
 from scorefield.domains.series.statistics.population import SeriesPopulation
@@ -66,17 +66,12 @@ def compare_series(
     """
     settings = Resampling() if resampling is None else resampling
     real, made, seen = population(real), population(generated), None if train is None else population(train)
-    wanted, shapes = _chosen(only, real.panel is not None), None
-    if real.panel is not None:
-        made = shaped(made, real.panel, names[1], real.scaling)
-        seen = None if seen is None else shaped(seen, real.panel, "the training windows", real.scaling)
-        shapes = PanelPair(real.panel, _rows(made), None if seen is None else _rows(seen))
+    wanted = _chosen(only, real.panel is not None)
+    made, seen, shapes = _of_panel(real, made, seen, names)
     pair = make_pair(real, made, seen, names, seed)
-    labelled = pair.real.labels is not None and pair.generated.labels is not None
-    entries = [entry for entry in wanted if labelled or not entry.labelled or entry.name in (only or ())]
     work = Work(pair, settings, seed, progress, {}, {}, shapes)
     rows = []
-    with tqdm(entries, desc="statistics", disable=not progress) as bar:
+    with tqdm(_possible(wanted, pair, only), desc="statistics", disable=not progress) as bar:
         for entry in bar:
             bar.set_postfix_str(entry.name)
             rows.append(entry.row(work))
@@ -89,6 +84,17 @@ def compare_series(
         {**pair.facts, **_versions(settings, seed)},
         work.attachments,
     )
+
+
+def _of_panel(
+    real: SeriesPopulation, made: SeriesPopulation, seen: SeriesPopulation | None, names: tuple[str, str]
+) -> tuple[SeriesPopulation, SeriesPopulation | None, PanelPair | None]:
+    """Generated and training windows as windows of the real ones' panel, and the three of them; else as they are."""
+    if real.panel is None:
+        return made, seen, None
+    made = shaped(made, real.panel, names[1], real.scaling)
+    seen = None if seen is None else shaped(seen, real.panel, "the training windows", real.scaling)
+    return made, seen, PanelPair(real.panel, _rows(made), None if seen is None else _rows(seen))
 
 
 def _known(panel: bool) -> list[Entry]:
@@ -109,6 +115,12 @@ def _chosen(only: Sequence[str] | None, panel: bool) -> list[Entry]:
     if only is None:
         return [entry for entry in _known(panel) if not entry.long]
     return [entry for entry in _known(panel) if "all" in only or entry.name in only]
+
+
+def _possible(wanted: Sequence[Entry], pair: Pair, only: Sequence[str] | None) -> list[Entry]:
+    """Without those that need the labels of both sets where these are unknown, unless asked for by name."""
+    labelled = pair.real.labels is not None and pair.generated.labels is not None
+    return [entry for entry in wanted if labelled or not entry.labelled or entry.name in (only or ())]
 
 
 def _rows(made: SeriesPopulation) -> npt.NDArray[np.float64]:
