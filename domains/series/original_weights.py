@@ -1,4 +1,4 @@
-"""Files in which models of other projects come: weights, and a JSON file that says how to build them.
+"""Files in which models of other projects come: weights, and a JSON file that says how to build them; and records.
 
 Nothing but plain data is read from them.
 """
@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 import pickle
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,19 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from scorefield.core.checkpoints import ModelRecord
 from scorefield.core.errors import InputError
+from scorefield.core.settings import SamplerSettings
 
-__all__ = ["number_of", "read_settings", "read_weights", "weight_files", "whole_number"]
+__all__ = [
+    "number_of",
+    "original_record",
+    "read_settings",
+    "read_weights",
+    "told_by",
+    "weight_files",
+    "whole_number",
+]
 
 
 def weight_files(source: str, needed: str) -> tuple[Path, Path]:
@@ -95,6 +107,56 @@ def number_of(value: Any, key: str, file: Path) -> float:
         return float(value)
     except (TypeError, ValueError):
         raise InputError(f"{value!r} is no number", file=file, place=key) from None
+
+
+@contextmanager
+def told_by(config: Path) -> Iterator[None]:
+    """What cannot be built names the configuration that tells how.
+
+    Raises:
+        InputError: what was raised inside, with the file.
+    """
+    try:
+        yield
+    except InputError as error:
+        raise InputError(str(error), file=config) from error
+
+
+def original_record(
+    recipe: type,
+    arguments: dict[str, Any],
+    sizes: dict[str, int],
+    tables: dict[str, Any],
+    sampling: SamplerSettings,
+    settings: Mapping[str, Any],
+    naming: str,
+    files: tuple[Path, Path],
+) -> ModelRecord:
+    """What `model.json` says of an imported model.
+
+    Args:
+        recipe: the class of the recipe.
+        arguments: its arguments.
+        sizes: what the data fixed.
+        tables: what sampling needs of the data.
+        sampling: the published sampler.
+        settings: the configuration, which may tell the licence.
+        naming: its key that names the data set.
+        files: weights and configuration.
+    """
+    provenance = {
+        "name": str(settings.get(naming, "not stated")),
+        "weights": f"imported from {files[0].name}, {files[1].name}",
+        "licence": str(settings.get("licence", "the weights are their authors' work; see their source")),
+    }
+    return ModelRecord(
+        domain="series",
+        system={"class_path": f"{recipe.__module__}.{recipe.__name__}", "init_args": arguments},
+        sizes=sizes,
+        tables=tables,
+        sampling=asdict(sampling),
+        data={"provenance": provenance},
+    )
 
 
 def read_weights(file: Path) -> dict[str, Tensor]:

@@ -8,20 +8,20 @@ generated in [0, 1], the scale on which the published scores are computed.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from scorefield.core.checkpoints import ModelRecord
 from scorefield.core.errors import InputError
 from scorefield.core.importing import ImportedModel
 from scorefield.core.settings import SamplerSettings
 from scorefield.domains.series.original_weights import (
     number_of,
+    original_record,
     read_settings,
     read_weights,
+    told_by,
     weight_files,
     whole_number,
 )
@@ -65,26 +65,13 @@ def import_pad_ts(source: str) -> ImportedModel:
     settings = {key: value for key, value in stated.items() if key in _OWN}
     state = read_weights(weight_file)
     arguments, sizes = _arguments(settings, config_file)
-    try:
+    with told_by(config_file):
         expected = {k: tuple(v.shape) for k, v in PaDTS(**arguments).build(sizes).network.state_dict().items()}
-    except InputError as error:
-        raise InputError(str(error), file=config_file) from error
     weights = _fitting(state, expected, sizes, weight_file)
-    features = sizes["features"]
-    record = ModelRecord(
-        domain="series",
-        system={"class_path": f"{PaDTS.__module__}.{PaDTS.__name__}", "init_args": arguments},
-        sizes=sizes,
-        tables=_tables(settings, features, config_file),
-        sampling=asdict(published_sampler(arguments["num_steps"])),
-        data={
-            "provenance": {
-                "name": str(settings.get("name", "not stated")),
-                "weights": f"imported from {weight_file.name}, {config_file.name}",
-                "licence": str(settings.get("licence", "the weights are their authors' work; see their source")),
-            }
-        },
-    )
+    tables = _tables(settings, sizes["features"], config_file)
+    files = weight_file, config_file
+    sampling = published_sampler(arguments["num_steps"])
+    record = original_record(PaDTS, arguments, sizes, tables, sampling, settings, "name", files)
     return ImportedModel(record, {f"network.{name}": value for name, value in weights.items()}, None)
 
 

@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from scorefield.core.checkpoints import ModelRecord
 from scorefield.core.errors import InputError
 from scorefield.core.importing import ImportedModel
 from scorefield.domains.series.original_weights import (
     number_of,
+    original_record,
     read_settings,
     read_weights,
+    told_by,
     weight_files,
     whole_number,
 )
@@ -64,26 +64,13 @@ def import_tsdiff(source: str) -> ImportedModel:
     given = bool(_flag(settings, "conditional", config_file, settings.get("model") == "conditional"))
     arguments, sizes = _described(state, settings, given, weight_file, config_file)
     tables = _tables(settings, sizes, given, config_file)
-    try:
+    with told_by(config_file):
         network = TSDiff(**arguments).network(sizes)
-    except InputError as error:
-        raise InputError(str(error), file=config_file) from error
     weights = _fitting(used_weights(state, given), network, weight_file)
     network.load_state_dict(weights)  # which turns C into what our models hold, where it has not been
-    record = ModelRecord(
-        domain="series",
-        system={"class_path": f"{TSDiff.__module__}.{TSDiff.__name__}", "init_args": arguments},
-        sizes=sizes,
-        tables=tables,
-        sampling=asdict(published_sampler(arguments["num_steps"])),
-        data={
-            "provenance": {
-                "name": str(settings.get("dataset", "not stated")),
-                "weights": f"imported from {weight_file.name}, {config_file.name}",
-                "licence": str(settings.get("licence", "the weights are their authors' work; see their source")),
-            }
-        },
-    )
+    files = weight_file, config_file
+    sampling = published_sampler(arguments["num_steps"])
+    record = original_record(TSDiff, arguments, sizes, tables, sampling, settings, "dataset", files)
     return ImportedModel(record, {f"network.{name}": value for name, value in network.state_dict().items()}, None)
 
 
