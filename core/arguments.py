@@ -1,4 +1,4 @@
-"""Arguments that users type for what a name stands for: their names are checked, their words read by annotation."""
+"""Arguments that users type for what a name stands for: names are checked, words read by annotation, and numbers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,17 @@ from typing import Any
 from scorefield.core.errors import InputError
 from scorefield.core.names import nearest
 
-__all__ = ["checked", "described", "parameters"]
+__all__ = ["check_positive", "checked", "described", "parameters"]
+
+
+def check_positive(name: str, value: float) -> None:
+    """Take nothing but a finite number above 0.
+
+    Raises:
+        InputError: `value` is another.
+    """
+    if not 0 < value < math.inf:
+        raise InputError(f"{name} is {value:g}", mend="give a positive number")
 
 
 def parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:

@@ -19,7 +19,6 @@ Jo et al. 2022 (GDSS, arXiv 2202.02514) for the reductions `half_sum` and `mean`
 
 from __future__ import annotations
 
-import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -29,16 +28,28 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from scorefield.core.arguments import check_positive
 from scorefield.core.draws import SampleStreams
 from scorefield.core.errors import InputError
 from scorefield.core.names import unknown
+from scorefield.core.path_ends import log_snr_ends
 from scorefield.core.paths import DiscreteChain, GaussianPath
 from scorefield.core.population import PopulationTerm
 from scorefield.core.predictions import Kind, convert
 from scorefield.core.state import State
-from scorefield.core.system import Component, System
+from scorefield.core.system import Component, System, centred
 
-__all__ = ["DenoisingScoreMatching", "Draws", "Objective", "Reduction", "Times", "Weighting", "named_terms"]
+__all__ = [
+    "DenoisingScoreMatching",
+    "Draws",
+    "Objective",
+    "Reduction",
+    "Times",
+    "Weighting",
+    "named_terms",
+    "unit_times",
+    "weighted_sum",
+]
 
 Reduction = Literal["free_mean", "half_sum", "mean"]
 Weighting = Literal["noise", "likelihood", "data", "min_snr", "balanced"]
@@ -126,8 +137,7 @@ class DenoisingScoreMatching(Objective):
         self.reduction, self.weighting, self.times = reduction, weighting, times
         self.t_min, self.t_max = t_min, t_max
         self.weights = dict(weights or {})
-        if not 0 < data_std < float("inf"):
-            raise InputError(f"data_std is {data_std:g}", mend="give a positive number")
+        check_positive("data_std", data_std)
         self.min_snr_gamma, self.data_std = min_snr_gamma, data_std
         self.population, self.population_of = named_terms(population or []), population_of
 
@@ -138,7 +148,7 @@ class DenoisingScoreMatching(Objective):
             InputError: times are to be uniform in a log signal-to-noise ratio that is infinite at an end.
         """
         path = next(iter(system.components.values())).path
-        unit = self._unit(streams)
+        unit = unit_times(self.times, streams)
         if self.times == "log_snr":
             t = self._spread_log_snr(path, unit)
         else:
@@ -149,19 +159,10 @@ class DenoisingScoreMatching(Objective):
         t = t.to(state.dtype).expand(len(state))
         return Draws(t, system.noise(state, streams), condition=system.network.draws(state, streams))
 
-    def _unit(self, streams: SampleStreams) -> Tensor:
-        """Numbers in [0, 1), float64 `[B]`, or `[1]` where all share one."""
-        if self.times == "shared":
-            return torch.full((1,), streams.shared(), dtype=torch.float64, device=streams.rows.device)
-        return streams.even() if self.times == "even" else streams.uniform()
-
     def _spread_log_snr(self, path: GaussianPath, unit: Tensor) -> Tensor:
         # The integral of g^2 / sigma^2 is -2 log_snr on every Gaussian path.
-        high, low = path.log_snr(torch.tensor([self.t_min, self.t_max], dtype=torch.float64)).tolist()
-        if not math.isfinite(high - low):
-            what = f"the log signal-to-noise ratio of {type(path).__name__} is infinite at an end"
-            place = f"t from {self.t_min:g} to {self.t_max:g}"
-            raise InputError(what, place=place, mend="give a t_min above 0 and a t_max below 1")
+        place, mend = f"t from {self.t_min:g} to {self.t_max:g}", "give a t_min above 0 and a t_max below 1"
+        high, low = log_snr_ends(path, self.t_min, self.t_max, place=place, mend=mend)
         return path.time_of(high + unit * (low - high)).clamp(self.t_min, self.t_max)
 
     def losses(self, system: System, state: State, draws: Draws) -> dict[str, Tensor]:
@@ -174,8 +175,8 @@ class DenoisingScoreMatching(Objective):
         if draws.condition:
             state = State(state.components, state.masks, {**state.condition, **draws.condition})
         origins = system.origins(state)
-        centred = state.replace({name: state[name] - origin for name, origin in origins.items()})
-        noised = system.perturb(centred, draws.t, draws.noise)
+        clean = state.replace(centred(state.components, origins))
+        noised = system.perturb(clean, draws.t, draws.noise)
         outputs = system(noised, draws.t, origins)
 
         def predicted(name: str, kind: Kind) -> Tensor:
@@ -185,7 +186,7 @@ class DenoisingScoreMatching(Objective):
         result = {}
         for name, component in system.components.items():
             if self.weighting in ("data", "balanced"):
-                squared = (predicted(name, "data") - centred[name]).square()
+                squared = (predicted(name, "data") - clean[name]).square()
             else:
                 squared = (predicted(name, "noise") - draws.noise[name]).square()
             reduced = self._reduce(squared, component, state)
@@ -193,7 +194,7 @@ class DenoisingScoreMatching(Objective):
         name = self.population_of or next(iter(system.components))
         for key, term in self.population.items():
             if term.weight:  # with weight 0 the gradient is that of the other terms, to the last bit
-                result[key] = term(centred[name], predicted(name, "data"), state.masks)
+                result[key] = term(clean[name], predicted(name, "data"), state.masks)
         return result
 
     def _check_names(self, system: System) -> None:
@@ -205,8 +206,7 @@ class DenoisingScoreMatching(Objective):
 
     def total(self, losses: Mapping[str, Tensor]) -> Tensor:
         """See `Objective.total`."""
-        factors = {**self.weights, **{name: term.weight for name, term in self.population.items()}}
-        return torch.stack([factors.get(name, 1.0) * loss for name, loss in losses.items()]).sum()
+        return weighted_sum(losses, self.weights, self.population)
 
     def _reduce(self, squared: Tensor, component: Component, state: State) -> Tensor:
         """One number a sample, `[B]`."""
@@ -230,6 +230,21 @@ class DenoisingScoreMatching(Objective):
         else:
             weight = (self.min_snr_gamma * (-2 * path.log_snr(time)).exp()).clamp(max=1)
         return weight.to(t.dtype)
+
+
+def unit_times(times: str, streams: SampleStreams) -> Tensor:
+    """Numbers in [0, 1), float64 `[B]`: one for all, `[1]`, as `shared`; spread evenly as `even`; else uniform."""
+    if times == "shared":
+        return torch.full((1,), streams.shared(), dtype=torch.float64, device=streams.rows.device)
+    return streams.even() if times == "even" else streams.uniform()
+
+
+def weighted_sum(
+    losses: Mapping[str, Tensor], weights: Mapping[str, float], population: Mapping[str, PopulationTerm]
+) -> Tensor:
+    """The sum of losses by their weights and by those of the population terms, 1 where there is none."""
+    factors = {**weights, **{name: term.weight for name, term in population.items()}}
+    return torch.stack([factors.get(name, 1.0) * loss for name, loss in losses.items()]).sum()
 
 
 def named_terms(terms: Sequence[PopulationTerm]) -> dict[str, PopulationTerm]:

@@ -14,14 +14,14 @@ variance-preserving path it is the v-prediction of Salimans and Ho 2022 (arXiv 2
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
+from scorefield.core.arguments import check_positive
 from scorefield.core.draws import SampleStreams
-from scorefield.core.errors import InputError
+from scorefield.core.path_ends import log_snr_ends
 from scorefield.core.paths import GaussianPath
 from scorefield.core.state import State
 from scorefield.core.system import Network, Values
@@ -51,15 +51,11 @@ class Preconditioned(Network):
         bounds: tuple[float, float] | None = None,
     ) -> None:
         super().__init__()
-        if not 0 < data_std < float("inf"):
-            raise InputError(f"data_std is {data_std:g}", mend="give a positive number")
+        check_positive("data_std", data_std)
         self.network, self.paths, self.data_std, self.bounds = network, dict(paths), data_std, bounds
         path = next(iter(self.paths.values()))
-        ends = path.log_snr(torch.tensor([path.t_min, path.t_max], dtype=torch.float64))
-        self._high, self._low = ends.tolist()
-        if not math.isfinite(self._high - self._low):
-            what = f"the log signal-to-noise ratio of {type(path).__name__} is infinite at an end"
-            raise InputError(what, mend="take another path, such as EDM, VP or Cosine")
+        mend = "take another path, such as EDM, VP or Cosine"
+        self._high, self._low = log_snr_ends(path, path.t_min, path.t_max, mend=mend)
 
     @property
     def null_condition(self) -> dict[str, int]:

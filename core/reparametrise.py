@@ -24,7 +24,7 @@ from scorefield.core.errors import InputError
 from scorefield.core.names import unknown
 from scorefield.core.paths import GaussianPath
 from scorefield.core.state import State
-from scorefield.core.system import Component, Network, System, Values
+from scorefield.core.system import Component, Network, System, Values, centred, placed
 
 __all__ = ["Clock", "Retimed", "reparametrised"]
 
@@ -91,11 +91,10 @@ class _Rescaled(Network):
         times = t[:1] if t.stride() == (0,) else t  # one time for all rows, which runs have, is converted once
         tau = self.clock(times)
         origins = {n: c.origin(state) for n, c in self.old.items() if c.origin is not None}
-        own = {n: state[n] - origins[n] if n in origins else state[n] for n in self.old}
+        own = centred({n: state[n] for n in self.old}, origins)
         scales = {n: _like(_scale(self.old[n].path, tau) / _scale(self.new[n].path, times), x) for n, x in own.items()}
         moved = {n: x * scales[n] for n, x in own.items()}
-        seen = {n: x + origins[n] if n in origins else x for n, x in moved.items()}
-        outputs: Values = self.network(state.replace(seen), tau.to(t.dtype).expand(len(state)))
+        outputs: Values = self.network(state.replace(placed(moved, origins)), tau.to(t.dtype).expand(len(state)))
         for name, value in outputs.items():
             if self.old[name].prediction == "score":
                 ratio = self.old[name].path.sigma(tau) / self.new[name].path.sigma(times.double())

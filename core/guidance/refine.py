@@ -190,10 +190,9 @@ def denoising_energy(system: System, state: State, time: float, noise: Values, o
     """
     origins = system.origins(state) if origins is None else origins
     at = torch.tensor([time], dtype=torch.float64)
-    noised = {}
+    clean, noised = centred(state.components, origins), {}
     for name, component in system.components.items():
-        clean = state[name] - origins[name] if name in origins else state[name]
-        noised[name] = clean * float(component.path.alpha(at)) + noise[name] * float(component.path.sigma(at))
+        noised[name] = clean[name] * float(component.path.alpha(at)) + noise[name] * float(component.path.sigma(at))
     t = torch.full((len(state),), time, dtype=state.dtype, device=state.device)
     outputs = system.forward(state.replace(noised), t, origins)
     energy = torch.zeros(len(state), dtype=torch.float64, device=state.device)

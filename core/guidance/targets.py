@@ -36,7 +36,7 @@ from scorefield.core.guide import Run
 from scorefield.core.predictions import conversion
 from scorefield.core.spaces import Space
 from scorefield.core.state import State
-from scorefield.core.system import Network, System, Values, placed
+from scorefield.core.system import Network, System, Values, centred, placed
 
 __all__ = ["AFDPS", "Target", "Tempered", "annealed", "classifier_free", "inner", "product"]
 
@@ -171,7 +171,7 @@ class _Expert:
         """Its scores at a state in the run's own variable."""
         if origins or self.origins:
             seen = placed(state.components, origins)
-            state = state.replace({n: v - self.origins[n] if n in self.origins else v for n, v in seen.items()})
+            state = state.replace(centred(seen, self.origins))
         outputs = self.system.forward(state, t, self.origins)
         scores = {}
         for name, value in outputs.items():

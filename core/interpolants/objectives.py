@@ -23,6 +23,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from scorefield.core.arguments import check_positive
 from scorefield.core.draws import SampleStreams
 from scorefield.core.errors import InputError
 from scorefield.core.interpolants.couplings import Coupling, Independent
@@ -31,7 +32,7 @@ from scorefield.core.interpolants.interpolant import Coefficients, Term
 from scorefield.core.interpolants.preconditioning import unknown_share
 from scorefield.core.interpolants.system import InterpolantSystem
 from scorefield.core.names import unknown
-from scorefield.core.objectives import Draws, Objective, named_terms
+from scorefield.core.objectives import Draws, Objective, named_terms, unit_times, weighted_sum
 from scorefield.core.population import PopulationTerm
 from scorefield.core.state import State
 from scorefield.core.system import Component, System
@@ -98,8 +99,7 @@ class InterpolantMatching(Objective):
             if not 0 <= number < 0.5 or (times == "logit" and not number):
                 mend = "give at least 0 (more for logit times) and less than 0.5"
                 raise InputError(f"margin {number:g}", mend=mend)
-        if not data_std > 0:
-            raise InputError(f"data_std is {data_std:g}", mend="give a positive number")
+        check_positive("data_std", data_std)
         self.weighting, self.data_std = weighting, data_std
         self.coupling = Independent() if coupling is None else coupling
         self.form, self.antithetic, self.weights, self.times = form, antithetic, dict(weights or {}), times
@@ -108,19 +108,13 @@ class InterpolantMatching(Objective):
     def draw(self, system: System, state: State, streams: SampleStreams) -> Draws:
         """See `Objective.draw`; source samples, then what the network draws, come last."""
         interpolants = _interpolants(system).interpolants
-        t = self._times(self._unit(streams))
+        t = self._times(unit_times(self.times, streams))
         if self.times == "shared":  # a network can tell from an expanded tensor that the time is one for all rows
             t = t.to(state.dtype).expand(len(state))
         noise = system.noise(state, streams)
         names = [name for name, interpolant in interpolants.items() if interpolant.begins == "given"]
         source = self.coupling.source(system, state, names, streams) if names else {}
         return Draws(t, noise, source, system.network.draws(state, streams))
-
-    def _unit(self, streams: SampleStreams) -> Tensor:
-        """Numbers in [0, 1), float64 `[B]`, or `[1]` where all share one."""
-        if self.times == "shared":
-            return torch.full((1,), streams.shared(), dtype=torch.float64, device=streams.rows.device)
-        return streams.even() if self.times == "even" else streams.uniform()
 
     def _times(self, unit: Tensor) -> Tensor:
         """Times t = 1 - r, from numbers in [0, 1)."""
@@ -179,8 +173,7 @@ class InterpolantMatching(Objective):
 
     def total(self, losses: Mapping[str, Tensor]) -> Tensor:
         """See `Objective.total`."""
-        factors = {**self.weights, **{name: term.weight for name, term in self.population.items()}}
-        return torch.stack([factors.get(name, 1.0) * loss for name, loss in losses.items()]).sum()
+        return weighted_sum(losses, self.weights, self.population)
 
 
 def _interpolants(system: System) -> InterpolantSystem:

@@ -20,8 +20,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from scorefield.core.arguments import check_positive
 from scorefield.core.draws import SampleStreams
-from scorefield.core.errors import InputError
 from scorefield.core.interpolants.bases import Moments
 from scorefield.core.interpolants.interpolant import Coefficients, Interpolant, Quantity
 from scorefield.core.state import State
@@ -66,8 +66,7 @@ class EndsNetwork(Network):
         moments: Callable[[State], Moments] | None = None,
     ) -> None:
         super().__init__()
-        if not 0 < data_std < float("inf"):
-            raise InputError(f"data_std is {data_std:g}", mend="give a positive number")
+        check_positive("data_std", data_std)
         self.trunk, self.interpolant, self.predicts, self.data_std = trunk, interpolant, tuple(predicts), data_std
         self.range, self.bounds, self.moments = bounds, bounds if len(self.predicts) == 1 else None, moments
         self.null_condition = getattr(trunk, "null_condition", {})

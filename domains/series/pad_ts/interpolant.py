@@ -14,7 +14,7 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
-from scorefield.core.errors import InputError
+from scorefield.core.arguments import check_positive
 from scorefield.core.interpolants.bases import Base
 from scorefield.core.interpolants.gammas import Zero
 from scorefield.core.interpolants.interpolant import Quantity, interpolant_named
@@ -81,8 +81,7 @@ class InterpolantPaDTS:
             width, heads, encoder_layers, decoder_layers, mlp_ratio, dropout, gelu,
             conditional=conditional, label_dropout=label_dropout,
         )  # fmt: skip
-        if not 0 < data_std < float("inf"):
-            raise InputError(f"data_std is {data_std:g}", mend="give a positive number")
+        check_positive("data_std", data_std)
         self.data_std = data_std
         if interpolant not in _INTERPOLANTS:
             raise unknown("interpolant of series", interpolant, _INTERPOLANTS)

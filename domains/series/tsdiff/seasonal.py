@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from scorefield.core.arguments import check_positive
 from scorefield.core.errors import InputError
 from scorefield.core.interpolants.bases import Base, Moments
 from scorefield.core.noise import NoiseSource
@@ -87,8 +88,7 @@ class SeasonalBase(Base):
             if count < 1:
                 raise InputError(f"{name} is {count}", mend="give at least 1")
         for name, number in (("jitter", jitter), ("floor", floor)):
-            if not 0 < number < float("inf"):
-                raise InputError(f"{name} is {number:g}", mend="give a positive number")
+            check_positive(name, number)
         self.context, self.season, self.jitter, self.floor = context, season, jitter, floor
 
     def draw(self, state: State, noise: NoiseSource) -> dict[str, Tensor]:
