@@ -21,7 +21,8 @@ examples:
   scorefield refine runs/mine --data history.csv --forecast base.csv --out refined.csv --plot
   scorefield refine runs/mine --data history.csv --forecast seasonal-naive --holdout --out check.csv    is it better?
 
-BASE has item_id, timestamp, and path0, path1, ..., or q0.1, q0.2, ..., or mean, or sample and value; .npz has paths.
+BASE has item_id (or unique_id), timestamp (or date, ds), and path0, path1, ..., or q0.1, q0.2, ..., or mean, or
+sample and value; .npz has paths.
 FILE is a long table with mean and quantiles, as `scorefield forecast` writes it; .npz holds all paths."""
 
 

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 import matplotlib
 import numpy as np
 import numpy.typing as npt
+from matplotlib.axis import Tick
 from matplotlib.figure import Figure as Canvas
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.text import Text
 from scipy.stats import gaussian_kde
 
 if TYPE_CHECKING:
@@ -42,6 +44,7 @@ class Distribution:
 
 def svg_text(canvas: Canvas) -> str:
     """The figure as SVG, the same bytes in every run."""
+    _take_literally(canvas)
     buffer = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": "scorefield", "svg.fonttype": "path"}):
         canvas.savefig(buffer, format="svg", metadata={"Date": None})
@@ -50,9 +53,18 @@ def svg_text(canvas: Canvas) -> str:
 
 def png_bytes(canvas: Canvas, resolution: int = 140) -> bytes:
     """The figure as PNG, for many points; the same bytes in every run."""
+    _take_literally(canvas)
     buffer = io.BytesIO()
     canvas.savefig(buffer, format="png", dpi=resolution, metadata={"Software": None})
     return buffer.getvalue()
+
+
+def _take_literally(canvas: Canvas) -> None:
+    """Names that users gave may hold dollar signs; only numbers at ticks are set as mathematics."""
+    numbers = {id(text) for tick in canvas.findobj(Tick) for text in tick.findobj(Text)}
+    for text in canvas.findobj(Text):
+        if isinstance(text, Text) and id(text) not in numbers:
+            text.set_parse_math(False)
 
 
 def distributions_svg(panels: Sequence[Distribution], names: tuple[str, str] = ("real", "generated")) -> str:

@@ -128,8 +128,8 @@ class ForecastScores:
         """A row for each entry, with its own scores."""
         import pandas as pd
 
-        single = np.eye(len(self))
-        found = [_ratios(self.parts, weights, self.levels) for weights in single]
+        alone = ({name: part[k : k + 1] for name, part in self.parts.items()} for k in range(len(self)))
+        found = [_ratios(parts, np.ones(1), self.levels) for parts in alone]
         columns = {name: [float(one[name]) for one in found] for name in _NAMES}
         return pd.DataFrame({"series": list(self.names), **columns, "size": self.parts["size"]})
 

@@ -1,9 +1,10 @@
 """Forecasts of others as they stand in files, in the order of the series that they are of.
 
-A table has a row for each series (`item_id`, or `series`) and time (`timestamp`, or `step` from the first value on, at
-which it is 0), with `path0`, `path1`, ..., or quantiles `q0.1`, ..., or `mean`, as our own forecasts have them; or
-with `sample` and `value`, a row for each path. Of paths, quantiles and mean the first that is there is taken. Without a
-column of times rows stand in order. `.npz` holds `paths` `[n, S, T]`, and in our own `series` and `first_step`.
+A table has a row for each series (`item_id`, `unique_id` or `series`) and time (`timestamp`, `date` or another usual
+name, or `step` from the first value on, at which it is 0), with `path0`, `path1`, ..., or quantiles `q0.1`, ..., or
+`mean`, as our own forecasts have them; or with `sample` and `value`, a row for each path. Of paths, quantiles and mean
+the first that is there is taken. Without a column of times rows stand in order. `.npz` holds `paths` `[n, S, T]`, and
+in our own `series` and `first_step`.
 
 Quantiles stand for as many paths: with levels k / (S + 1), of which 0.1, ..., 0.9 are those of S = 9, they are the
 order statistics of S paths; others are interpolated to these nine, and are flat beyond the first and the last.
@@ -23,14 +24,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scorefield.core.errors import InputError, InputWarning
-from scorefield.domains.series.cells import labels_of, numbers_of, place_of
+from scorefield.domains.series.cells import TIMES, labels_of, numbers_of, place_of
 from scorefield.domains.series.tables import Layout, check_header, format_of, read_frame
 
 __all__ = ["Wanted", "read_base"]
 
 Array = NDArray[np.float64]
-_ITEMS, _ENTRY, _SAMPLE, _VALUE, _MEAN = ("item_id", "series"), "entry", "sample", "value", "mean"
-_TIME, _STEP = "timestamp", "step"
+_ITEMS, _ENTRY, _SAMPLE, _VALUE, _MEAN = ("item_id", "unique_id", "series"), "entry", "sample", "value", "mean"
+_STEP = "step"
 _PATH, _QUANTILE = re.compile(r"path\d+"), re.compile(r"q(0?\.\d+)")
 _LEVELS = tuple(k / 10 for k in range(1, 10))
 _Key = tuple[str, int, int]
@@ -100,17 +101,19 @@ class _Table:
             raise InputError("no column tells series apart", file=path, place="row 1", mend=mend)
         self.paths = sorted(filter(_PATH.fullmatch, self.names), key=lambda name: int(name[4:]))
         self.sampled = not self.paths and {_SAMPLE, _VALUE} <= set(self.names)
+        self.stamp = next((name for name in self.names if name.lower() in TIMES), None)
         self.time = self._time()
 
     def _time(self) -> str | None:
         """The column that says which step of a forecast a row is."""
-        if _TIME in self.names and all(entry.stamps is not None for entry in self.wanted):
-            return _TIME
+        if self.stamp is not None and all(entry.stamps is not None for entry in self.wanted):
+            return self.stamp
         if _STEP in self.names:
             return _STEP
-        if _TIME in self.names:
-            mend = "give a column step, or leave timestamp out where rows stand in order"
-            raise InputError("has times, the history has none", file=self.path, place=f"column {_TIME!r}", mend=mend)
+        if self.stamp is not None:
+            mend = f"give a column step, or leave {self.stamp} out where rows stand in order"
+            place = f"column {self.stamp!r}"
+            raise InputError("has times, the history has none", file=self.path, place=place, mend=mend)
         return None
 
     def found(self) -> Array:
@@ -154,7 +157,7 @@ class _Table:
         """The key of one step of a forecast, and what to call it."""
         if self.time is None:
             return (entry.name, 0, entry.entry * self.steps + step), f"step {step + 1} of {self.steps}"
-        if self.time == _TIME and entry.stamps is not None:
+        if self.time == self.stamp and entry.stamps is not None:
             return (entry.name, 0, int(entry.stamps[step].timestamp())), str(entry.stamps[step])
         return (
             entry.name,
@@ -181,7 +184,7 @@ class _Table:
 
     def _stamps(self) -> list[int]:
         """Seconds of each row's time."""
-        cells = self.frame[_TIME]
+        cells = self.frame[self.time]
         try:
             times = pd.to_datetime(cells, errors="coerce", format=None if self.kind == ".parquet" else "ISO8601")
         except ValueError:  # with different zones

@@ -42,6 +42,10 @@ _SECONDS = (("W", 604800), ("D", 86400), ("h", 3600), ("min", 60), ("s", 1))
 _HOURLY = tuple(24 * days for days in (1, 2, 3, 4, 5, 6, 7, 14, 21, 28))
 _DAILY = tuple(30 * months for months in range(1, 13))
 _LAGS = {"h": _HOURLY, "D": _DAILY, "B": _DAILY}
+_USUAL = {
+    "W": (_DAYS, 6, 7), "QE": (_MONTHS, 2, 3), "QS": (_MONTHS, 0, 3), "YE": (_MONTHS, 11, 12), "YS": (_MONTHS, 0, 12),
+}  # fmt: skip
+"""By unit: anchors, which of them is meant where none is named, and after how many the times are the same again."""
 _OFFSETS: dict[str, Callable[[int, str | None], Any]] = {
     "s": lambda n, at: pd.offsets.Second(n),
     "min": lambda n, at: pd.offsets.Minute(n),
@@ -87,6 +91,14 @@ class Frequency:
         if anchor is not None and anchor not in known:
             raise InputError(f"frequency {alias!r} ends with an unknown anchor", mend="write it as W-SUN or QE-DEC")
         return cls(unit, int(match[1] or 1), anchor)
+
+    def __post_init__(self) -> None:
+        """Leave out an anchor that makes the same times as none, so that `W` is `W-SUN` and `QE-MAR` is `QE-DEC`."""
+        if self.anchor is None or self.unit not in _USUAL:
+            return
+        names, usual, apart = _USUAL[self.unit]
+        place = names.index(self.anchor) % apart
+        object.__setattr__(self, "anchor", None if place == usual else names[place])
 
     def __str__(self) -> str:
         number = "" if self.multiple == 1 else str(self.multiple)

@@ -81,7 +81,7 @@ def read_panel(path: str | Path, layout: PanelLayout, prediction: int) -> PanelF
     if kind == ".npz":
         return _of_arrays(path, layout, prediction)
     if kind in LINES:
-        return PanelFile(_of_lines(_text(path).splitlines(), path, layout))
+        return PanelFile(_of_lines(_text(path).split("\n"), path, layout))
     if kind in _ARCHIVES:
         return _of_parts(_archive_lines(path), path, layout, prediction)
     return PanelFile(read_panel_table(path, kind, layout).panel)
@@ -97,13 +97,13 @@ def _text(path: Path) -> str:
 
 def json_lines(path: Path) -> list[dict[str, Any]]:
     """All entries of JSON lines that `read_panel` takes, with everything that they hold."""
-    lines = enumerate(_text(path).splitlines(), 1)
+    lines = enumerate(_text(path).split("\n"), 1)  # `splitlines` would cut at separators within names, too
     return [_parsed(line, path, f"line {number}") for number, line in lines if line.strip()]
 
 
 def _folder_lines(folder: Path, part: str) -> list[str]:
     files = sorted(file for file in (folder / part).glob("*") if suffix(file) in LINES)
-    return [line for file in files for line in _text(file).splitlines()]
+    return [line for file in files for line in _text(file).split("\n")]
 
 
 def _archive_lines(path: Path) -> dict[str, list[str]]:
@@ -118,7 +118,7 @@ def _archive_lines(path: Path) -> dict[str, list[str]]:
                 stream = archive.extractfile(member)
                 content = b"" if stream is None else stream.read()
                 content = gzip.decompress(content) if name.suffix == ".gz" else content
-                lines[part] += content.decode("utf-8-sig").splitlines()
+                lines[part] += content.decode("utf-8-sig").split("\n")
     except (OSError, EOFError, ValueError, tarfile.TarError, zlib.error) as error:
         raise InputError(f"is no archive of series ({type(error).__name__})", file=path) from error
     return lines
@@ -145,12 +145,23 @@ def _of_lines(lines: Iterable[str], path: Path, layout: PanelLayout, part: str =
         place = f"{part}, line {number}".removeprefix(", ")
         entry = _parsed(line, path, place)
         series.append(_target(entry.get(layout.target or "target"), path, place))
-        names.append(str(entry.get("item_id", len(names))))
+        names.append(str(len(names) if entry.get("item_id") is None else entry["item_id"]))
         starts.append(None if entry.get("start") is None else start_of(entry["start"], path, place))
-        stored = stored or entry.get("freq")
+        stored = _told_frequency(entry, stored, path, place)
     if not series:
         raise InputError("holds no series", file=path)
     return Panel.of(series, names, starts, _frequency(layout, stored, path))
+
+
+def _told_frequency(entry: Mapping[str, Any], before: str | None, path: Path, place: str) -> str | None:
+    """The frequency of a line, which must be that of those before."""
+    if entry.get("freq") is None:
+        return before
+    told = str(entry["freq"])
+    if before is not None and Frequency.parse(told, path) != Frequency.parse(before, path):
+        mend = "give a file for each frequency"
+        raise InputError(f"has the frequency {told}, lines before it {before}", file=path, place=place, mend=mend)
+    return told
 
 
 def _frequency(layout: PanelLayout, stored: str | None, path: Path) -> Frequency:
@@ -179,7 +190,7 @@ def _target(values: Any, path: Path, place: str) -> Array:
         raise InputError("has no list as its target", file=path, place=place, mend='write {"target": [1.0, 2.0]}')
     try:
         found = np.array([np.nan if value is None else value for value in values]).astype(np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InputError("the target holds something that is no number", file=path, place=place) from None
     if found.ndim != 1:
         raise InputError("the target has more than one dimension", file=path, place=place, mend="split the series")
@@ -225,6 +236,9 @@ def _of_arrays(path: Path, layout: PanelLayout, prediction: int) -> PanelFile:
 def _stored_series(arrays: Mapping[str, NDArray[Any]], path: Path) -> list[Array]:
     for flat, lengths in (("flat", "lengths"), ("train_flat", "train_lengths")):
         if flat in arrays and lengths in arrays:
+            if arrays[flat].dtype.kind not in "biuf" or arrays[lengths].dtype.kind not in "iu":
+                what = f"{arrays[flat].dtype} and {arrays[lengths].dtype} as {lengths}"
+                raise InputError(what, file=path, place=flat, mend="give numbers, and whole numbers as lengths")
             if arrays[flat].ndim != 1 or int(arrays[lengths].sum()) != len(arrays[flat]):
                 raise InputError("does not hold as many values as its lengths say", file=path, place=flat)
             return np.split(arrays[flat].astype(np.float64), np.cumsum(arrays[lengths])[:-1])
@@ -233,12 +247,13 @@ def _stored_series(arrays: Mapping[str, NDArray[Any]], path: Path) -> list[Array
         raise InputError("holds no series", file=path, mend="name the array values [series, steps]")
     values = arrays[name]
     values = values[..., 0] if values.ndim == 3 and values.shape[2] == 1 else values
-    found = [np.trim_zeros(~np.isnan(row), "b").size for row in _matrix(values, len(values), name, path)]
-    return [row[:length].astype(np.float64) for row, length in zip(values, found, strict=True)]
+    values = _matrix(values, None, name, path)
+    found = [np.trim_zeros(~np.isnan(row), "b").size for row in values]
+    return [row[:length] for row, length in zip(values, found, strict=True)]
 
 
-def _matrix(values: NDArray[Any], rows: int, name: str, path: Path) -> Array:
-    if values.ndim != 2 or len(values) != rows or values.dtype.kind not in "biuf":
+def _matrix(values: NDArray[Any], rows: int | None, name: str, path: Path) -> Array:
+    if values.ndim != 2 or len(values) != (rows or len(values)) or values.dtype.kind not in "biuf":
         what = f"{values.dtype} of shape {values.shape}"
         raise InputError(what, file=path, place=name, mend="give numbers [series, steps], one number a step")
     return values.astype(np.float64)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from scorefield.core.errors import InputError
 from scorefield.core.names import unknown
+from scorefield.domains.series.cells import members
 from scorefield.domains.series.tables import STEP, Layout, check_header, place_of, read_frame
 from scorefield.domains.series.tsdiff.frequency import Frequency, inferred
 from scorefield.domains.series.tsdiff.panels import Panel
@@ -74,7 +75,7 @@ def start_of(value: Any, path: Path, place: str) -> pd.Timestamp:
         InputError: it is none, or has a zone.
     """
     try:
-        time = pd.Timestamp(value)
+        time = pd.Timestamp(str(value) if isinstance(value, int | float) else value)  # a number is a year at most
     except (ValueError, TypeError):
         raise InputError(f"{str(value)!r} is no time", file=path, place=place, mend="write 2024-01-31 13:00") from None
     if time is pd.NaT:
@@ -120,9 +121,7 @@ def read_panel_frame(frame: pd.DataFrame, path: Path, kind: str, layout: PanelLa
         what = "no column is called target"
         mend = f"give {layout.option}target, one of {', '.join(rest) or 'none'}"
         raise InputError(what, file=path, mend=mend)
-    codes, names = pd.factorize(frame[item])
-    if (codes < 0).any():
-        raise InputError("the cell is empty", file=path, place=place_of(int(np.argmax(codes < 0)), item, kind))
+    codes, names = members(frame[item], item, path, kind)
     values = _numbers(frame[target], target, path, kind)
     times = None if time is None else _times(frame[time], time, path, kind, layout)
     if times is None:
@@ -131,7 +130,7 @@ def read_panel_frame(frame: pd.DataFrame, path: Path, kind: str, layout: PanelLa
     else:
         order = np.lexsort((times.to_numpy(), codes))
     cuts = np.cumsum(np.bincount(codes, minlength=len(names)))[:-1]
-    panel = _panel(values, np.split(order, cuts), [str(name) for name in names], times, path, layout)
+    panel = _panel(values, np.split(order, cuts), names, times, path, layout)
     return PanelTable(panel, frame, order.astype(np.int64), (target,) * len(names))
 
 
@@ -178,10 +177,10 @@ def _panel(
             raise InputError("has no column of times to tell the frequency by", file=path, mend=mend)
         return Panel.of(series, names, [None] * len(names), frequency)
     if frequency is None:
-        longest = max(rows, key=len)
-        frequency = inferred(times[longest])
+        longest = max(range(len(rows)), key=lambda k: len(rows[k]))
+        frequency = inferred(times[rows[longest]])
         if frequency is None:
-            place = f"series {names[0]}"
+            place = f"series {names[longest]}"
             mend = f"fill the gaps with empty values, or give {layout.option}frequency=h"
             raise InputError("the times follow each other at no frequency", file=path, place=place, mend=mend)
     for name, part in zip(names, rows, strict=True):

@@ -7,6 +7,7 @@ scale; a shorter horizon is the beginning of a longer one. Gaps are filled as in
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
@@ -61,6 +62,7 @@ def open_panel(task: Task, record: ModelRecord) -> SeriesItems:
     else:
         check_fill(options)
         jobs = gaps(source, task.name, options.get("given"), encoder.length, encoder.history, blind=True)
+    _warn_of_names(source)
     _warn_of_silence(source, jobs, encoder)
     return SeriesItems(Task(task.name, task.data, options, task.reading), source, jobs, encoder, scoring)
 
@@ -117,6 +119,15 @@ def _hidden(asked: str | None, items: int, context: int) -> NDArray[np.bool_]:
         raise InputError(f"--missing {asked}", mend="write it as RM, BM-B or BM-E, or with a number of steps as RM:24")
     draws = [np.random.default_rng(stream_seed("missing", 0, number)) for number in range(items)]
     return hidden_steps(cast(Missing, kind), items, context, int(count) if count else None, draws)
+
+
+def _warn_of_names(source: PanelSource) -> None:
+    """Say once that series have the same name, so that results cannot be told apart by it."""
+    counts = Counter(source.panel.names)
+    twice = [name for name, count in counts.items() if count > 1]
+    if twice:
+        what = f"{len(twice)} names stand for several series each, as {twice[0]}"
+        _warn(f"{where(source, None)}: {what}: their results stand in the order of the file")
 
 
 def _warn_of_silence(source: PanelSource, jobs: Sequence[Job], encoder: PanelEncoder) -> None:

@@ -46,7 +46,8 @@ class Panel:
         """From the values of each series."""
         bounds = np.concatenate([[0], np.cumsum([len(part) for part in series])]).astype(np.int64)
         times = np.array([pd.Timestamp(start or "NaT").to_datetime64() for start in starts]).astype("datetime64[s]")
-        return cls(np.concatenate(series).astype(np.float64), bounds, tuple(names), times, frequency)
+        called = tuple(name.strip() for name in names)  # as tables of forecasts name them, too
+        return cls(np.concatenate(series).astype(np.float64), bounds, called, times, frequency)
 
     def __len__(self) -> int:
         return len(self.names)
