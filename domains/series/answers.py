@@ -183,15 +183,17 @@ def _has_two(outputs: Outputs, task: Task) -> bool:
     return task.name != "forecast" and suffix(outputs.file) != ".npz"
 
 
-def write_answers(found: Completions, outputs: Outputs, task: Task, source: SeriesFile) -> dict[str, Any]:
-    """See `Items.write`."""
+def write_answers(
+    found: Completions, outputs: Outputs, task: Task, source: SeriesFile, title: str | None = None
+) -> dict[str, Any]:
+    """See `Items.write`; `title` is what the picture calls them, by default by the task."""
     scores = found.scores()
     if outputs.plot is not None:
         from scorefield.domains.series.fans import draw_answers
 
         note = "" if scores is None else " ".join(found.scoring.told(scores))
         figures = found.scoring.figures(found.answers) if outputs.plot.suffix.lower() == ".html" else []
-        draw_answers(found, outputs.plot, source, task, note, figures)
+        draw_answers(found, outputs.plot, source, title or task.name.capitalize(), note, figures)
     each = None if scores is None else found.scoring.per_series(found.answers)
     if each is not None:
         write_table(each, scores_file(outputs.file))

@@ -97,9 +97,9 @@ class SeriesItems:
         """See `Items.check`."""
         check_places(outputs, self.task, self.source)
 
-    def write(self, filled: Filled, outputs: Outputs) -> dict[str, Any]:
-        """See `Items.write`."""
-        return write_answers(self.present(filled), outputs, self.task, self.source)
+    def write(self, filled: Filled, outputs: Outputs, title: str | None = None) -> dict[str, Any]:
+        """See `Items.write` and, for `title`, `write_answers`."""
+        return write_answers(self.present(filled), outputs, self.task, self.source, title)
 
     def told(self, summary: Mapping[str, Any]) -> list[str]:
         """See `Items.told`."""

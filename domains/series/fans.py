@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from scorefield.core.completion import Task
 from scorefield.core.report.fans import Fan, draw_fans
 from scorefield.domains.series.answers import Answer, Completions
 from scorefield.domains.series.series_file import SeriesFile
@@ -20,9 +19,12 @@ _BEFORE = 3  # horizons of history that are shown
 
 
 def draw_answers(
-    found: Completions, file: Path, source: SeriesFile, task: Task, note: str = "", figures: Sequence[str] = ()
+    found: Completions, file: Path, source: SeriesFile, what: str, note: str = "", figures: Sequence[str] = ()
 ) -> None:
-    """Write the picture; of many series and columns the first ones, evenly. A page says `note` and shows more below."""
+    """Write the picture of `what`; of many series and columns the first ones, evenly.
+
+    A page says `note` and shows `figures` below.
+    """
     columns = len(found.columns)
     series = max(1, _PANELS // columns)
     panels = [
@@ -30,9 +32,9 @@ def draw_answers(
     ][:_PANELS]
     total = sum(int(answer.holes.any(0).sum()) for answer in found)
     of = "" if source.file is None else f" of {source.file.name}"
-    what = "series" if columns == 1 else "columns"
-    some = f", {len(panels)} of {total} {what}" if len(panels) < total else ""
-    title = f"{task.name.capitalize()}{of}: {len(found[0].sampled)} paths{some}"
+    of_what = "series" if columns == 1 else "columns"
+    some = f", {len(panels)} of {total} {of_what}" if len(panels) < total else ""
+    title = f"{what}{of}: {len(found[0].sampled)} paths{some}"
     draw_fans(panels, file, title, note, figures)
 
 

@@ -277,6 +277,7 @@ def test_a_page_shows_calibration(run: Path, history: Path, tmp_path: Path) -> N
     page = tmp_path / "page.html"
     assert refine(run, history, "seasonal-naive", tmp_path / "out.npz", "--holdout", "--plot", str(page)) == 0
     assert page.read_text().count("data:image/svg+xml") == 2
+    assert "<title>Refined forecast of history.csv: " in page.read_text()
 
 
 def test_a_forecast_of_our_own_is_a_base(run: Path, history: Path, tmp_path: Path) -> None:

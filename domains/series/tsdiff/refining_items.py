@@ -121,7 +121,7 @@ class RefinedItems:
 
     def write(self, filled: Filled, outputs: Outputs) -> dict[str, Any]:
         """See `Items.write`; `base_scores` are those of the base, where a truth is known."""
-        said = self.forecasts.write(filled, outputs)
+        said = self.forecasts.write(filled, outputs, "Refined forecast")
         if "scores" not in said:
             return said
         paths = tuple(np.ascontiguousarray(block) for block in self.base)
