@@ -94,6 +94,15 @@ class Bench:
         return {"solver": name, "calls": self.evaluations(name, steps, own), **found}
 
 
+def labelled(ticks: list[int]) -> list[str]:
+    """Labels of rising ticks on a logarithmic axis, left out where they would overlap that of the next."""
+    labels, last = [""] * len(ticks), float("inf")
+    for place in reversed(range(len(ticks))):
+        if last > 1.1 * ticks[place]:
+            labels[place], last = str(ticks[place]), ticks[place]
+    return labels
+
+
 def draw(rows: dict[str, Any], statistics: list[str], baseline: str | None, file: Path) -> None:
     """Each statistic against network calls, with intervals for some solvers and the baseline as a band."""
     import matplotlib.pyplot as plt
@@ -121,7 +130,7 @@ def draw(rows: dict[str, Any], statistics: list[str], baseline: str | None, file
         values, ticks = [row[statistic][0] for row in known], sorted({round(row["calls"]) for row in known})
         axis.set(xlabel="network calls for a sample", ylabel=statistic, xscale="log", yscale="log")
         axis.set_ylim(0.5 * min(values), 1.5 * max(values))
-        axis.set_xticks(ticks, [str(tick) for tick in ticks])
+        axis.set_xticks(ticks, labelled(ticks))
         axis.minorticks_off()
         axis.grid(alpha=0.3)
     figure.tight_layout(rect=(0, 0.12, 1, 1))

@@ -1,4 +1,8 @@
-"""The system of PaD-TS: windows on the cosine chain, the network predicts the data."""
+"""The system of PaD-TS: windows on a Gaussian path, the network predicts the data.
+
+The path is the published cosine chain unless another is given, as our own configurations do (EDM, with a
+preconditioned network).
+"""
 
 from __future__ import annotations
 
