@@ -91,11 +91,11 @@ BAD = {
     "paths": ("forecast", "whole.csv", ("--num", "0"), "--num: 0 is too small; give at least 1"),
     "way": ("forecast", "whole.csv", ("--way", "moment"), "unknown way to use observations 'moment'; did you mean"),
     "potential": ("forecast", "whole.csv", ("--potential", "gauss"), "unknown potential of observations 'gauss'; did"),
-    "levels": ("forecast", "whole.csv", ("--levels", "sorted"), "unknown order of quantile levels 'sorted'"),
+    "levels": ("forecast", "whole.csv", ("--potential", "quantile", "--way", "self", "--levels", "sorted"), "unknown order of quantile levels 'sorted'"),
     "idle levels": ("forecast", "whole.csv", ("--way", "moments", "--levels", "random"), "levels are those of quantil"),
     "not a quantile's": ("forecast", "whole.csv", ("--way", "moments", "--potential", "quantile"), "moments cannot us"),
     "std": ("forecast", "whole.csv", ("--std", "-1"), "-1 is no standard deviation of an error; give more than 0"),
-    "solver": ("forecast", "whole.csv", ("--solver", "ddim", "--way-arg", "point=stepped"), "needs ancestral sampling"),
+    "solver": ("forecast", "whole.csv", ("--way", "self", "--solver", "ddim", "--way-arg", "point=stepped"), "needs ancestral sampling"),
 }  # fmt: skip
 
 
@@ -123,7 +123,7 @@ TOLD = {
 
 
 def made(run: Path, files: Path, task: str, name: str, *words: str) -> np.ndarray:
-    out = ["--out", str(files / "out.npz"), "--steps", "2", "--device", "cpu"]
+    out = ["--out", str(files / "out.npz"), "--steps", "3", "--device", "cpu"]
     assert main([task, str(run), "--data", str(files / name), *out, *words]) == 0
     with np.load(files / "out.npz") as stored:
         paths, missing = stored["paths"], stored["missing"]

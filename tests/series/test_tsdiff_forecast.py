@@ -33,6 +33,7 @@ from scorefield.domains.series.forecasters import RepeatedSeason
 from scorefield.domains.series.statistics.forecasting import score_forecasts, seasonal_error
 from scorefield.domains.series.tsdiff.encoding import WindowPlan, encode
 from scorefield.domains.series.tsdiff.interpolant import InterpolantTSDiff
+from scorefield.domains.series.tsdiff.panel_encoder import PANEL_OBSERVING
 from tests.series.panel_runs import CONTEXT, FALLBACK, PREDICTION, completed, gaussian_windows, panel_record, untrained
 
 LENGTH = CONTEXT + PREDICTION
@@ -191,7 +192,8 @@ def test_nothing_known_gives_the_paths_of_the_model_itself(run: Path, tmp_path: 
         found = Model(run).forecast(tmp_path / "x.jsonl", num=2, **CPU)
     assert len(told) == 1
     system = Model(run).system()
-    state = sample(system, State({"x": torch.zeros(2, LENGTH, 2)}), make_solver("ddpm", 3), Seeded(0)).state
+    solver = make_solver(PANEL_OBSERVING.solver or "", 3, **PANEL_OBSERVING.solver_arguments)
+    state = sample(system, State({"x": torch.zeros(2, LENGTH, 2)}), solver, Seeded(0)).state
     np.testing.assert_allclose(found.paths[0], FALLBACK * state["x"][:, CONTEXT:, :1].numpy(), rtol=1e-6)
 
 

@@ -27,16 +27,13 @@ __all__ = ["PANEL_OBSERVING", "PanelEncoder"]
 Array = NDArray[np.float64]
 
 PANEL_OBSERVING = Observing(
-    way="self",
-    arguments={"weight": 2.0, "point": "current"},
-    std=0.05,
+    way="moments",
+    arguments={"iterations": 1},
+    std=0.005,
     prior_std=1.0,
-    solver="ddpm",
-    steps=20,
-    solver_arguments={},
-    potential="quantile",
-    scale=1.0,
-    levels="ordered",
+    solver="dpmpp-3m-sde",
+    steps=10,
+    solver_arguments={"grid": "karras", "eta": 0.5},
 )
 """How panels are forecast by default; see docs/panels.md."""
 _GIVEN_OBSERVING = Observing("self", {}, 1.0, 1.0, None, None, {})  # of it only the sampler counts: the run's own
