@@ -14,13 +14,15 @@ from matplotlib.text import Text
 
 from scorefield.core.cli.main import main
 from scorefield.core.errors import InputError, InputWarning
+from scorefield.core.model import Model
 from scorefield.core.report.figures import svg_text
 from scorefield.domains.series.statistics.forecasting import score_forecasts
 from scorefield.domains.series.tsdiff.base_forecasts import Wanted, read_base
 from scorefield.domains.series.tsdiff.frequency import Frequency, inferred
 from scorefield.domains.series.tsdiff.panel_files import read_panel
+from scorefield.domains.series.tsdiff.panel_source import read_source
 from scorefield.domains.series.tsdiff.panel_tables import PanelLayout
-from tests.series.small_panels import panel_run, waves
+from tests.series.small_panels import lines_of, panel_run, waves
 
 ODD = ("a$b_$^{", 'x, "y"\u2028\x85<b>&', " 日本 é\n")
 """Names with what is mathematics to a picture, a line's end to Python, or space around them."""
@@ -36,12 +38,12 @@ def lines(folder: Path, *entries: dict[str, Any]) -> Path:
 def test_odd_names_from_history_to_refinement(tmp_path: Path) -> None:
     run = panel_run(tmp_path, waves())
     path = lines(tmp_path, *({"start": "2024-01-01", "item_id": name} for name in ODD))
-    words = ["--data", str(path), "--num", "2", "--steps", "2"]
+    words, quick = ["--data", str(path), "--num", "2", "--steps", "2"], ["--solver", "ddpm"]
     forecast, refined, filled = (tmp_path / name for name in ("f.csv", "r.csv", "filled.jsonl"))
-    assert main(["forecast", str(run), *words, "--out", str(forecast)]) == 0
+    assert main(["forecast", str(run), *words, *quick, "--out", str(forecast)]) == 0
     assert set(pd.read_csv(forecast)["item_id"]) == {name.strip() for name in ODD}
     assert main(["refine", str(run), *words, "--forecast", str(forecast), "--out", str(refined)]) == 0
-    assert main(["impute", str(run), *words, "--given", "0:12", "--out", str(filled)]) == 0
+    assert main(["impute", str(run), *words, *quick, "--given", "0:12", "--out", str(filled)]) == 0
     written = [json.loads(line) for line in filled.read_text(encoding="utf-8").split("\n") if line]
     assert [entry["item_id"] for entry in written] == list(ODD)
 
@@ -49,7 +51,7 @@ def test_odd_names_from_history_to_refinement(tmp_path: Path) -> None:
 def test_a_picture_of_an_odd_name(tmp_path: Path) -> None:
     run = panel_run(tmp_path, waves())
     path, out = lines(tmp_path, {"item_id": ODD[0]}), tmp_path / "f.csv"
-    words = ["--data", str(path), "--num", "2", "--steps", "2", "--out", str(out), "--plot"]
+    words = ["--data", str(path), "--num", "2", "--solver", "ddpm", "--steps", "2", "--out", str(out), "--plot"]
     assert main(["forecast", str(run), *words]) == 0
     assert (tmp_path / "f.csv.png").exists()
 
@@ -117,10 +119,8 @@ def test_names_in_tables(tmp_path: Path) -> None:
 def test_a_name_of_several_series_is_told(tmp_path: Path) -> None:
     run = panel_run(tmp_path, waves())
     path = lines(tmp_path, {"item_id": "a"}, {"item_id": "a"}, {"item_id": "b"})
-    from scorefield.core.model import Model
-
     with pytest.warns(InputWarning, match="1 names stand for several series each, as a"):
-        Model(run).forecast(path, num=1, steps=1)
+        Model(run).forecast(path, num=1, solver="ddpm", steps=1)
 
 
 @pytest.mark.parametrize(
@@ -162,3 +162,46 @@ def test_scores_of_each_series_are_those_of_it_alone() -> None:
     for k in range(3):
         alone = score_forecasts(samples[k : k + 1], truth[k : k + 1], errors[k : k + 1]).values()
         assert table.loc[k, list(alone)].to_dict() == pytest.approx(alone, rel=1e-12)
+
+
+def test_times_and_names_in_an_index(tmp_path: Path) -> None:
+    times = pd.date_range("2024-01-01", periods=30, freq="h")
+    wide = pd.DataFrame({"a": np.arange(30.0), "b": -np.arange(30.0)}, times)
+    wide.to_parquet(tmp_path / "unnamed.parquet")
+    wide.rename_axis("Date").iloc[::-1].to_parquet(tmp_path / "named.parquet")
+    long = wide.rename_axis("ds").melt(var_name="unique_id", ignore_index=False)
+    long.set_index("unique_id", append=True).to_parquet(tmp_path / "both.parquet")
+    for name in ("unnamed", "named", "both"):
+        found = read_panel(tmp_path / f"{name}.parquet", PanelLayout(), 4).train
+        assert (found.names, str(found.frequency)) == (("a", "b"), "h")
+        assert found.series(0).tolist() == list(range(30))
+        assert str(found.starts[1]) == "2024-01-01T00:00:00"
+    wide.reset_index(drop=True).rename_axis("id").to_parquet(tmp_path / "numbers.parquet")
+    assert read_panel(tmp_path / "numbers.parquet", PanelLayout("h"), 4).train.names == ("a", "b")
+
+
+def test_steps_of_a_wide_table_are_no_series(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("step,x\n2,30\n0,10\n1,20\n")
+    found = read_panel(tmp_path / "a.csv", PanelLayout("h"), 1).train
+    assert (found.names, found.values.tolist()) == (("x",), [10, 20, 30])
+
+
+def test_entries_of_a_folder_are_of_its_series(tmp_path: Path) -> None:
+    whole, parts = waves(), []
+    for back in (8, 4, 0):
+        parts += [lines_of(whole.head(whole.lengths - back))]
+    for name, text in (("train", lines_of(whole.head(whole.lengths - 12))), ("test", "".join(parts))):
+        (tmp_path / "set" / name).mkdir(parents=True)
+        (tmp_path / "set" / name / "data.json").write_text(text)
+    source = read_source(tmp_path / "set", PanelLayout("h"), 4, {})
+    assert source.found.test is not None
+    assert len(source.found.test.panel) == 3
+    assert source.found.test.ends.tolist() == [52] * 3 + [56] * 3 + [60] * 3
+
+
+def test_a_run_without_a_file_takes_no_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--data", str(tmp_path / "panel.jsonl"), "--out", str(tmp_path / "r.csv"), "--read", "frequency=h"]
+    lines(tmp_path, {"target": [1.0, 2.0] * 100})
+    train = str(tmp_path / "panel.jsonl")
+    assert main(["refine", "seasonal_small", *words, "--forecast", "ridge", "--train", train]) == 2
+    assert "panel.jsonl: the run was trained on no file; leave --train out" in capsys.readouterr().err

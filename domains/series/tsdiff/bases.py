@@ -110,6 +110,8 @@ def _training_windows(record: ModelRecord, base: str, train: str | None) -> Arra
     if "class_path" not in data:
         raise InputError("the run does not say which data it was trained on", mend=mend)
     arguments = {**data.get("init_args", {}), **({} if train is None else {"path": train})}
+    if train is not None and "path" not in data.get("init_args", {}):
+        raise InputError("the run was trained on no file", file=train, mend="leave --train out")
     module = instantiate({"class_path": data["class_path"], "init_args": arguments})
     if not hasattr(module, "train_windows"):
         raise InputError(f"{type(module).__name__} holds no windows of panels", mend=mend)

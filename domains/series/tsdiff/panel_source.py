@@ -23,6 +23,7 @@ from scorefield.domains.series.tsdiff.panel_files import LINES, TABLES, PanelFil
 from scorefield.domains.series.tsdiff.panel_filled import FILLED_SUFFIXES, filled_panel, write_filled_panel
 from scorefield.domains.series.tsdiff.panel_tables import PanelLayout, PanelTable, read_panel_frame
 from scorefield.domains.series.tsdiff.panels import Panel
+from scorefield.domains.series.tsdiff.raw_files import gathered
 
 if TYPE_CHECKING:
     from scorefield.domains.series.answers import Answer, Completions
@@ -184,7 +185,7 @@ def read_source(data: Any, layout: PanelLayout, prediction: int, asked: Mapping[
     if not path.is_dir() and suffix(path) in TABLES and path.is_file():
         frame = read_frame(path, suffix(path), Layout())
         return replace(_of_frame(frame, path, suffix(path), layout, asked), file=path)
-    found = read_panel(path, layout, prediction)
+    found = gathered(read_panel(path, layout, prediction))
     whole = found.train if found.test is None or len(found.test.panel) != len(found.train) else found.test.panel
     return PanelSource(whole, np.arange(len(whole)), found, file=path, target=layout.target or "target")
 

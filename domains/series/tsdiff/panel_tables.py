@@ -2,8 +2,8 @@
 
 Long: a row for each value, with columns for the series (`item_id`), the time (`timestamp`) and the value (`target`);
 without times, rows count by `step`, or as they stand.
-Wide: no column tells series apart, and each column of numbers is a series. Times must follow each other at one
-frequency, local times without a zone; rows of a series may stand in any order.
+Wide: no column tells series apart, and each other column is a series. An index with names or times is a column, too.
+Times must follow each other at one frequency, local times without a zone; rows of a series may stand in any order.
 """
 
 from __future__ import annotations
@@ -109,6 +109,7 @@ def read_panel_frame(frame: pd.DataFrame, path: Path, kind: str, layout: PanelLa
     """
     if not len(frame):
         raise InputError("holds no row", file=path)
+    frame = _without_index(frame, layout)
     check_header(frame, path, kind, True)
     columns = list(frame.columns)
     item = _column("item", layout.item, _ITEMS, columns, path, layout)
@@ -134,6 +135,15 @@ def read_panel_frame(frame: pd.DataFrame, path: Path, kind: str, layout: PanelLa
     return PanelTable(panel, frame, order.astype(np.int64), (target,) * len(names))
 
 
+def _without_index(frame: pd.DataFrame, layout: PanelLayout) -> pd.DataFrame:
+    """With times and names of series that stand in the index as columns."""
+    if isinstance(frame.index, pd.DatetimeIndex) and frame.index.name is None:
+        frame = frame.rename_axis(layout.time or _TIMES[0])
+    usual = (*_ITEMS, *_TIMES, STEP, layout.item, layout.time)
+    found = [n for n in frame.index.names if n is not None and (n in usual or str(n).lower() in usual)]
+    return frame.reset_index(level=[name for name in found if name not in frame.columns])
+
+
 def _column(
     what: str, wanted: str | None, usual: Sequence[str], columns: Sequence[str], path: Path, layout: PanelLayout
 ) -> str | None:
@@ -146,13 +156,14 @@ def _column(
 
 def _wide(frame: pd.DataFrame, time: str | None, path: Path, kind: str, layout: PanelLayout) -> PanelTable:
     """Each column a series; rows must stand in the order of their times."""
-    names = [name for name in frame.columns if name != time]
+    names = [name for name in frame.columns if name not in (time, STEP)]
     if layout.target is not None:
         names = [name for name in names if name == _column("target", layout.target, (), names, path, layout)]
     if not names:
         raise InputError("holds no column of numbers", file=path)
     times = None if time is None else _times(frame[time], time, path, kind, layout)
-    order = np.arange(len(frame)) if times is None else np.argsort(times.to_numpy(), kind="stable")
+    steps = _numbers(frame[STEP], STEP, path, kind) if STEP in frame.columns else np.arange(len(frame))
+    order = np.argsort(steps if times is None else times.to_numpy(), kind="stable")
     values = np.concatenate([_numbers(frame[name], name, path, kind) for name in names])
     every = None if times is None else times.append([times] * (len(names) - 1))
     rows = [order + k * len(frame) for k in range(len(names))]
