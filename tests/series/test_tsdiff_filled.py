@@ -17,7 +17,7 @@ from scorefield.core.errors import InputError, InputWarning
 from scorefield.core.model import Model
 from tests.series.panel_runs import CONTEXT, PREDICTION, untrained
 
-STEPS = ("--steps", "2", "--device", "cpu", "--num", "3")
+STEPS = ("--steps", "3", "--device", "cpu", "--num", "3")
 HOLES = [(0, 4), (0, 5), (0, 17), (1, 20), (1, 21)]
 
 
@@ -129,7 +129,7 @@ def test_arrays_become_what_is_asked(run: Path, values: np.ndarray, tmp_path: Pa
 
 
 def test_what_is_hidden_in_windows_is_judged(run: Path, values: np.ndarray) -> None:
-    found = Model(run).impute(values, 4, given="0:5,8:12", steps=2, device="cpu")
+    found = Model(run).impute(values, 4, given="0:5,8:12", steps=3, device="cpu")
     given = np.tile(np.isin(np.arange(12), [5, 6, 7], invert=True), 2)
     np.testing.assert_array_equal(found.paths[:, 0][:, given, 0], values[:, given])
     scores = found.scores()
@@ -142,7 +142,7 @@ def test_what_is_hidden_in_windows_is_judged(run: Path, values: np.ndarray) -> N
 def test_later_windows_see_what_earlier_ones_filled(run: Path) -> None:
     x = np.random.default_rng(3).uniform(1, 9, 40)
     x[6:30] = np.nan
-    how: dict[str, Any] = {"way": "gradient", "std": 0.3, "steps": 2, "device": "cpu"}
+    how: dict[str, Any] = {"way": "gradient", "std": 0.3, "steps": 3, "device": "cpu"}
     found = Model(run).impute(x, 3, **how)
     assert np.isfinite(found.paths).all()
     x[5] += 1  # moves the first window and, through what it fills, the last one
@@ -190,10 +190,10 @@ def test_python_takes_frames_and_arrays(run: Path, values: np.ndarray) -> None:
     model = Model(run)
     frame = pd.DataFrame({"item_id": np.repeat(["a", "b"], 24), "target": values.ravel()})
     frame["timestamp"] = np.tile(pd.date_range("2024-01-01", periods=24, freq="h"), 2)
-    wanted = model.forecast(values, num=2, steps=2, device="cpu").paths
+    wanted = model.forecast(values, num=2, steps=3, device="cpu").paths
     for data in (frame, list(values), values[..., None], np.pad(values, ((0, 0), (0, 3)), constant_values=np.nan)):
-        np.testing.assert_array_equal(model.forecast(data, num=2, steps=2, device="cpu").paths, wanted)
-    assert model.forecast(values[0], num=2, steps=2, device="cpu").paths.shape == (1, 2, PREDICTION, 1)
+        np.testing.assert_array_equal(model.forecast(data, num=2, steps=3, device="cpu").paths, wanted)
+    assert model.forecast(values[0], num=2, steps=3, device="cpu").paths.shape == (1, 2, PREDICTION, 1)
     for wrong, said in (([], "holds no numbers"), (np.full(5, np.nan), "empty"), (["a"], "no numbers")):
         with pytest.raises(InputError, match=said):
             model.forecast(wrong, num=2, device="cpu")
@@ -208,10 +208,10 @@ def test_files_are_read_like_the_data_of_the_run(values: np.ndarray, tmp_path: P
     frame.to_csv(tmp_path / "own.csv", index=False)
     renamed = frame.rename(columns={"who": "item_id", "sales": "volume"})
     renamed.to_csv(tmp_path / "other.csv", index=False)
-    own = Model(run).forecast(tmp_path / "own.csv", num=2, steps=2, device="cpu").paths
+    own = Model(run).forecast(tmp_path / "own.csv", num=2, steps=3, device="cpu").paths
     with pytest.raises(InputError, match="no column is called target; give --read target, one of volume, price"):
-        Model(run).forecast(tmp_path / "other.csv", num=2, steps=2, device="cpu")
-    other = Model(run).forecast(tmp_path / "other.csv", num=2, steps=2, reading={"target": "volume"}, device="cpu")
+        Model(run).forecast(tmp_path / "other.csv", num=2, steps=3, device="cpu")
+    other = Model(run).forecast(tmp_path / "other.csv", num=2, steps=3, reading={"target": "volume"}, device="cpu")
     np.testing.assert_array_equal(own, other.paths)
 
 
@@ -219,5 +219,5 @@ def test_a_gap_in_silence_is_told_once(run: Path) -> None:
     x = np.zeros((2, 24))
     x[:, CONTEXT] = np.nan
     with pytest.warns(InputWarning, match="2 of 2 contexts hold zeros or missing values only") as told:
-        Model(run).impute(x, 2, steps=2, device="cpu")
+        Model(run).impute(x, 2, steps=3, device="cpu")
     assert len(told) == 1

@@ -202,13 +202,16 @@ def test_nothing_known_gives_the_paths_of_the_model_itself(run: Path, tmp_path: 
 
 def test_the_same_command_gives_the_same_bytes(run: Path, tmp_path: Path) -> None:
     np.savez(tmp_path / "x.npz", values=waves(5, 30), freq="h", start="2024-01-01")
-    words = ["forecast", str(run), "--data", str(tmp_path / "x.npz"), "--num", "3", "--steps", "2", "--device", "cpu"]
-    words += ["--chunk-size", "6", "--levels", "random", "--paths"]
+    words = ["forecast", str(run), "--data", str(tmp_path / "x.npz"), "--num", "3", "--steps", "3", "--device", "cpu"]
+    words += ["--chunk-size", "6", "--way", "self", "--way-arg", "point=current"]
+    words += ["--potential", "quantile", "--levels", "random", "--paths"]
     for name, seed in (("one", "0"), ("two", "0"), ("three", "1")):
         assert main([*words, "--out", str(tmp_path / f"{name}.csv"), "--seed", seed]) == 0
     one, two, three = ((tmp_path / f"{name}.csv").read_bytes() for name in ("one", "two", "three"))
     assert one == two != three
-    found = Model(run).forecast(tmp_path / "x.npz", num=3, steps=2, chunk_size=6, levels="random", device="cpu")
+    how: dict[str, Any] = {"way": "self", "way_arguments": {"point": "current"}, "potential": "quantile"}
+    how |= {"levels": "random", "chunk_size": 6}
+    found = Model(run).forecast(tmp_path / "x.npz", num=3, steps=3, device="cpu", **how)
     text = (tmp_path / "one.csv").read_text(encoding="utf-8").splitlines()[1].split(",")
     assert [float(cell) for cell in text[-3:]] == found[0].sampled[:, 0].tolist()
 
@@ -260,7 +263,7 @@ def test_scores_are_those_of_the_evaluator_beside_the_last_season(run: Path) -> 
 def test_every_way_forecasts(run: Path) -> None:
     x = waves(2, 30)
     for way in ("replacement", "gradient", "moments", "particles", "afdps", "self"):
-        found = Model(run).forecast(x, num=4, way=way, std=0.3, **CPU)
+        found = Model(run).forecast(x, num=4, way=way, std=0.3, solver="ddpm", **CPU)
         assert np.isfinite(found.paths).all()
     soft, hard = (Model(run).forecast(x, num=1, hard=hard, **CPU).paths for hard in (None, True))
     assert not np.allclose(soft, hard)
