@@ -11,10 +11,13 @@ from numpy.typing import NDArray
 
 from scorefield.core.errors import InputError
 
-__all__ = ["TIMES", "date_column", "is_number", "labels_of", "members", "numbers_of", "place_of"]
+__all__ = ["NOTHING", "TIMES", "date_column", "is_number", "labels_of", "members", "numbers_of", "place_of"]
 
 TIMES = ("date", "datetime", "time", "timestamp", "ds")
 """Usual names of a column of times, in lower case."""
+
+NOTHING = ("", "nan", "na", "n/a", "null", "none", "?")
+"""What cells say, in lower case, of which nothing is known, in files that may have such cells."""
 
 
 def place_of(row: int, column: str, kind: str) -> str:

@@ -11,7 +11,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from scorefield.core.errors import InputError
 from scorefield.domains.series.scaling import Scaling
 from scorefield.domains.series.series_data import Order, SeriesData, Splitting
-from scorefield.domains.series.sources import ENERGY, FMRI, STOCKS, SeriesSource, hopper, sines, table_of, trace
+from scorefield.domains.series.sources import ENERGY, FMRI, STOCKS, SeriesSource, hopper, sines, trace
 from scorefield.domains.series.tables import Layout, SeriesTable, read_table
 from scorefield.domains.series.windows import Split, contiguous_split
 
@@ -147,7 +147,7 @@ class SinesData(SeriesData):
 
     def read(self) -> tuple[str, SeriesTable]:
         """See `SeriesData.read`."""
-        return "sines", table_of(sines(self.number, self.window, self.features, self.generator_seed))
+        return "sines", SeriesTable.of(sines(self.number, self.window, self.features, self.generator_seed))
 
     def scaling_of(self, table: SeriesTable, split: Split) -> Scaling:
         """From [0, 1], in which sines are published, whatever range these take."""
@@ -198,7 +198,7 @@ class MujocoData(SeriesData):
         """See `SeriesData.read`."""
         if self.path is not None:
             return self.path, read_table(self.path, Layout())
-        return "mujoco", table_of(hopper(self.number, self.window, self.generator_seed))
+        return "mujoco", SeriesTable.of(hopper(self.number, self.window, self.generator_seed))
 
     def scaling_of(self, table: SeriesTable, split: Split) -> Scaling:
         """One range over all columns, as published."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from scorefield.core.errors import InputError
 from scorefield.core.names import unknown
-from scorefield.domains.series.cells import TIMES, members, place_of
+from scorefield.domains.series.cells import NOTHING, TIMES, members, place_of
 from scorefield.domains.series.tables import (
     LABEL,
     SAMPLE,
@@ -37,7 +37,6 @@ Array = NDArray[np.float64]
 
 READING = ("group", "time", "header", "array")
 """Arguments of reading that a user may give; by default those with which the run's own data were read."""
-_NOTHING = ("", "nan", "na", "n/a", "null", "none", "?")
 
 
 @dataclass(frozen=True)
@@ -261,7 +260,7 @@ def _cells(cells: pd.Series, name: str, path: Path | None, kind: str) -> Array:
         try:
             values[row] = float(cell)
         except (TypeError, ValueError):
-            values[row] = np.nan if cell is None or str(cell).strip().lower() in _NOTHING else np.inf
+            values[row] = np.nan if cell is None or str(cell).strip().lower() in NOTHING else np.inf
     wrong = np.flatnonzero(np.isinf(values))
     if len(wrong):
         cell, place = content[wrong[0]], place_of(int(wrong[0]), name, kind)

@@ -16,7 +16,7 @@ from scorefield.core.downloads import cache_folder, download
 from scorefield.core.errors import InputError
 from scorefield.domains.series.tables import Layout, SeriesTable, read_table
 
-__all__ = ["ENERGY", "FMRI", "STOCKS", "SeriesSource", "hopper", "sines", "table_of", "trace"]
+__all__ = ["ENERGY", "FMRI", "STOCKS", "SeriesSource", "hopper", "sines", "trace"]
 
 
 @dataclass(frozen=True)
@@ -90,18 +90,7 @@ class SeriesSource:
             raise InputError(what, file=path) from error
         if values.ndim != 2 or not np.isfinite(values).all():
             raise InputError("is no matrix of finite numbers", file=path, place=self.array)
-        return table_of(values[None])
-
-
-def table_of(
-    series: NDArray[np.float64], columns: tuple[str, ...] | None = None, labels: tuple[str, ...] | None = None
-) -> SeriesTable:
-    """Series `[n, L, D]` as a table."""
-    number, length, features = series.shape
-    names = ("",) if number == 1 else tuple(map(str, range(number)))
-    bounds = np.arange(number + 1, dtype=np.int64) * length
-    columns = columns or tuple(f"x{d}" for d in range(features))
-    return SeriesTable(series.reshape(-1, features), columns, bounds, names, labels)
+        return SeriesTable.of(values[None])
 
 
 def sines(number: int, length: int, features: int, seed: int) -> NDArray[np.float64]:
@@ -155,7 +144,7 @@ def trace() -> tuple[SeriesTable, int]:
         raise InputError(f"the set Trace comes with tslearn ({error})", mend="pip install tslearn") from error
     train, train_labels, test, test_labels = CachedDatasets().load_dataset("Trace")
     labels = tuple(str(label) for label in np.concatenate([train_labels, test_labels]).tolist())
-    return table_of(np.concatenate([train, test]).astype(np.float64), ("trace",), labels), len(train)
+    return SeriesTable.of(np.concatenate([train, test]).astype(np.float64), ("trace",), labels), len(train)
 
 
 STOCKS = SeriesSource(

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -80,6 +80,17 @@ class SeriesTable:
     names: tuple[str, ...] = ("",)
     labels: tuple[str, ...] | None = None
     time: str | None = None
+
+    @classmethod
+    def of(
+        cls, series: NDArray[np.float64], columns: tuple[str, ...] | None = None, labels: tuple[str, ...] | None = None
+    ) -> Self:
+        """Series `[n, L, D]`; columns are x0, x1, ... where they have no names."""
+        number, length, features = series.shape
+        names = ("",) if number == 1 else tuple(map(str, range(number)))
+        bounds = np.arange(number + 1, dtype=np.int64) * length
+        columns = columns or tuple(f"x{d}" for d in range(features))
+        return cls(series.reshape(-1, features), columns, bounds, names, labels)
 
     @property
     def lengths(self) -> NDArray[np.int64]:

@@ -8,6 +8,7 @@ what is compared, permuted and resampled are rows of that table.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -66,6 +67,15 @@ def nearest_labels(distances: Array, labels: npt.NDArray[np.str_]) -> npt.NDArra
     return np.asarray(labels[others.argmin(axis=1)])
 
 
+def _each_draw(one: Callable[[npt.NDArray[np.floating], npt.NDArray[np.floating]], float]) -> Evaluator:
+    """What says of each draw what `one` says of its counts, of the real and of the generated."""
+
+    def evaluate(real: Counts, generated: Counts) -> Array:
+        return np.array([one(real[:, draw], generated[:, draw]) for draw in range(real.shape[1])])
+
+    return evaluate
+
+
 @dataclass(frozen=True)
 class NeighbourRatio:
     """Mean distance of the generated to the nearest real, over that of the real to the nearest other real.
@@ -90,10 +100,7 @@ class NeighbourRatio:
             usual = np.average(_nearest(self.table, of_real, of_real), weights=real[real > 0])
             return float(near / usual) if usual > 0 else math.inf
 
-        def evaluate(real: Counts, generated: Counts) -> Array:
-            return np.array([one(real[:, draw], generated[:, draw]) for draw in range(real.shape[1])])
-
-        return evaluate
+        return _each_draw(one)
 
 
 @dataclass(frozen=True)
@@ -121,10 +128,7 @@ class NeighbourAccuracy:
             ]
             return float(np.mean(right))
 
-        def evaluate(real: Counts, generated: Counts) -> Array:
-            return np.array([one(real[:, draw], generated[:, draw]) for draw in range(real.shape[1])])
-
-        return evaluate
+        return _each_draw(one)
 
 
 def nearest_distances(windows: Windows, among: Windows) -> Array:

@@ -113,10 +113,8 @@ def table_of(samples: SeriesSamples | npt.NDArray[np.floating]) -> SeriesTable:
         series, step, column = np.argwhere(~np.isfinite(samples.x))[0]
         place = f"series {series}, step {step}, column {samples.columns[column]!r}"
         raise InputError(f"{samples.x[series, step, column]} is not a finite number", place=place)
-    number, length, features = samples.x.shape
-    bounds = np.arange(number + 1, dtype=np.int64) * length
     labels = None if samples.labels is None else tuple(samples.labels.tolist())
-    return SeriesTable(samples.x.reshape(-1, features), samples.columns, bounds, tuple(map(str, range(number))), labels)
+    return SeriesTable.of(samples.x, samples.columns, labels)
 
 
 class SeriesPopulation:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from scorefield.domains.series.answers import Answer
 
-__all__ = ["PanelScores"]
+__all__ = ["PanelScores", "told_number"]
 
 Array = NDArray[np.float64]
 _TOLD = ("nd", "nrmse", "mase")
@@ -98,14 +98,15 @@ class PanelScores:
     def told(self, scores: Mapping[str, Any]) -> list[str]:
         """See `Scoring.told`."""
         naive = scores["seasonal_naive"]
-        others = ", ".join(f"{name.upper()} {_number(scores[name])} ({_number(naive[name])})" for name in _TOLD)
+        others = ", ".join(f"{name.upper()} {told_number(scores[name])} ({told_number(naive[name])})" for name in _TOLD)
         share = scores["coverage_80"]
         inside = "" if share is None else f"; {100 * share:.0f} % lie in the 80 % intervals"
         return [
             f"against {scores['values']} true values of {scores['n']} forecasts (in brackets: the last season again): "
-            f"CRPS {_number(scores['crps'])} ({_number(naive['crps'])}), {others}{inside}"
+            f"CRPS {told_number(scores['crps'])} ({told_number(naive['crps'])}), {others}{inside}"
         ]
 
 
-def _number(value: float | None) -> str:
+def told_number(value: float | None) -> str:
+    """A score as it is told."""
     return "unknown" if value is None else f"{value:.4f}"

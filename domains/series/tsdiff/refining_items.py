@@ -28,6 +28,7 @@ from scorefield.domains.series.tsdiff.base_forecasts import Wanted
 from scorefield.domains.series.tsdiff.bases import Known, base_forecasts
 from scorefield.domains.series.tsdiff.encoding import encode
 from scorefield.domains.series.tsdiff.panel_encoder import PanelEncoder
+from scorefield.domains.series.tsdiff.panel_scores import told_number
 from scorefield.domains.series.tsdiff.panel_source import PanelSource
 from scorefield.domains.series.tsdiff.panel_tasks import open_panel
 from scorefield.domains.series.tsdiff.refining import HELD, Refinable, refinable
@@ -133,7 +134,7 @@ class RefinedItems:
         if "base_scores" not in summary:
             return []
         pairs = [(name.upper(), summary["base_scores"][name], summary["scores"][name]) for name in _TOLD]
-        said = ", ".join(f"{name} {_number(before)} -> {_number(after)}" for name, before, after in pairs)
+        said = ", ".join(f"{name} {told_number(before)} -> {told_number(after)}" for name, before, after in pairs)
         return [f"base -> refined: {said}", *self.forecasts.told(summary)]
 
     def present(self, filled: Filled) -> Completions:
@@ -235,7 +236,3 @@ def _history(answer: Answer, source: PanelSource) -> Array:
     """All values before a forecast."""
     series: Array = source.panel.series(int(source.rows[answer.number]))
     return series[: answer.before + answer.rows.start]
-
-
-def _number(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:.4f}"
