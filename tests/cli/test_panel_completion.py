@@ -12,6 +12,7 @@ import pytest
 from scorefield.core.cli.main import main
 from tests.series.panel_runs import untrained
 
+SELF = ("--way", "self", "--potential", "quantile")
 WAVE = (5 + np.sin(np.arange(30) / 2)).round(3)
 
 
@@ -91,11 +92,11 @@ BAD = {
     "paths": ("forecast", "whole.csv", ("--num", "0"), "--num: 0 is too small; give at least 1"),
     "way": ("forecast", "whole.csv", ("--way", "moment"), "unknown way to use observations 'moment'; did you mean"),
     "potential": ("forecast", "whole.csv", ("--potential", "gauss"), "unknown potential of observations 'gauss'; did"),
-    "levels": ("forecast", "whole.csv", ("--potential", "quantile", "--way", "self", "--levels", "sorted"), "unknown order of quantile levels 'sorted'"),
+    "levels": ("forecast", "whole.csv", (*SELF, "--levels", "sorted"), "unknown order of quantile levels 'sorted'"),
     "idle levels": ("forecast", "whole.csv", ("--way", "moments", "--levels", "random"), "levels are those of quantil"),
     "not a quantile's": ("forecast", "whole.csv", ("--way", "moments", "--potential", "quantile"), "moments cannot us"),
     "std": ("forecast", "whole.csv", ("--std", "-1"), "-1 is no standard deviation of an error; give more than 0"),
-    "solver": ("forecast", "whole.csv", ("--way", "self", "--solver", "ddim", "--way-arg", "point=stepped"), "needs ancestral sampling"),
+    "solver": ("forecast", "whole.csv", (*SELF, "--solver", "ddim", "--way-arg", "point=stepped"), "needs ancestral"),
 }  # fmt: skip
 
 
