@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from scorefield.core.errors import InputError
 from scorefield.core.names import unknown
-from scorefield.domains.series.cells import members
+from scorefield.domains.series.cells import NOTHING, TIMES, members
 from scorefield.domains.series.tables import STEP, Layout, check_header, place_of, read_frame
 from scorefield.domains.series.tsdiff.frequency import Frequency, inferred
 from scorefield.domains.series.tsdiff.panels import Panel
@@ -27,9 +27,7 @@ from scorefield.domains.series.tsdiff.panels import Panel
 __all__ = ["PanelLayout", "PanelTable", "read_panel_frame", "read_panel_table", "start_of"]
 
 _ITEMS = ("item_id", "unique_id", "series", "sample")
-_TIMES = ("timestamp", "date", "datetime", "time", "ds")
 _TARGETS = ("target", "y", "value")
-_NOTHING = ("", "nan", "na", "n/a", "null", "none", "?")
 
 
 @dataclass(frozen=True)
@@ -113,7 +111,7 @@ def read_panel_frame(frame: pd.DataFrame, path: Path, kind: str, layout: PanelLa
     check_header(frame, path, kind, True)
     columns = list(frame.columns)
     item = _column("item", layout.item, _ITEMS, columns, path, layout)
-    time = _column("time", layout.time, _TIMES, columns, path, layout)
+    time = _column("time", layout.time, TIMES, columns, path, layout)
     if item is None:
         return _wide(frame, time, path, kind, layout)
     rest = [name for name in columns if name not in (item, time, STEP)]
@@ -138,8 +136,8 @@ def read_panel_frame(frame: pd.DataFrame, path: Path, kind: str, layout: PanelLa
 def _without_index(frame: pd.DataFrame, layout: PanelLayout) -> pd.DataFrame:
     """With times and names of series that stand in the index as columns."""
     if isinstance(frame.index, pd.DatetimeIndex) and frame.index.name is None:
-        frame = frame.rename_axis(layout.time or _TIMES[0])
-    usual = (*_ITEMS, *_TIMES, STEP, layout.item, layout.time)
+        frame = frame.rename_axis(layout.time or "timestamp")
+    usual = (*_ITEMS, *TIMES, STEP, layout.item, layout.time)
     found = [n for n in frame.index.names if n is not None and (n in usual or str(n).lower() in usual)]
     return frame.reset_index(level=[name for name in found if name not in frame.columns])
 
@@ -238,7 +236,7 @@ def _numbers(cells: pd.Series, name: str, path: Path, kind: str) -> NDArray[np.f
         wrong = np.isinf(values)
     else:
         values = pd.to_numeric(cells, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
-        empty = cells.isna().to_numpy() | cells.astype(str).str.strip().str.lower().isin(_NOTHING).to_numpy()
+        empty = cells.isna().to_numpy() | cells.astype(str).str.strip().str.lower().isin(NOTHING).to_numpy()
         wrong = np.isinf(values) | (np.isnan(values) & ~empty)
     if wrong.any():
         row = int(np.argmax(wrong))
