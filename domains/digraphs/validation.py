@@ -101,7 +101,10 @@ def _bad_entries(name: str, rows: NDArray[Any]) -> list[Violation]:
     ]
     if found:
         return found
-    cells, counts = np.unique(rows[:, :2], axis=0, return_counts=True)
+    whole = rows[:, :2].astype(np.int64)
+    base = int(whole.max(initial=0)) + 1
+    keys, counts = np.unique(whole[:, 0] * base + whole[:, 1], return_counts=True)
+    cells = np.column_stack([keys // base, keys % base])
     return [
         Violation("R1", f"{name}[{a:g}, {b:g}]", "one entry", f"{count} entries")
         for (a, b), count in zip(cells[counts > 1], counts[counts > 1], strict=True)
