@@ -8,8 +8,9 @@ step, 100 paths of one entry); its CRPS comes from the package's own chain, whic
 from the same noise. The package forecasts as `scorefield forecast` does by default. One thread, CPU time. The published
 code took 112 CPU-s for 100 paths on a core on which one thread multiplies two 1024 x 1024 float32 matrices in 23 ms.
 
-Memory (on Linux) is what a guided step of 100 paths adds to the peak of a process that has made one before, so
-that kernels kept from then (4 HL^2 bytes a layer) are not in it. CRPS is paired: entries drawn by a seed, the interval of the ratio by resampling them.
+Memory (on Linux) is what a guided step of 100 paths adds to the peak of a process that has made one before, so that
+kernels kept from then (4 HL^2 bytes a layer) are not in it. CRPS is paired: entries drawn by a seed, the interval of
+the ratio by resampling them.
 """
 
 from __future__ import annotations
