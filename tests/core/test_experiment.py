@@ -148,7 +148,9 @@ def test_packaged_configurations_are_right_and_short(name):
     text = file.read_text()
     assert text.startswith("# ")
     assert text.count("\n") <= 60
-    sizes = {"graphs": {"features": 4, "max_nodes": 9}, "series": {"features": 6, "length": 24}}
-    build(experiment.model["system"], file).build(sizes[name.partition("/")[0]])
+    sizes = {"graphs": {"features": 4, "max_nodes": 9}, "series": {"features": 6, "length": 24}}[name.partition("/")[0]]
+    if experiment.data["init_args"].get("conditional"):
+        sizes |= {"features": 1, "given": 2, "context": 16, "season": 4}
+    build(experiment.model["system"], file).build(sizes)
     build(experiment.model["objective"], file)
     assert "data.batch_size" in known_keys(experiment.as_dict())
