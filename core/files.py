@@ -1,17 +1,17 @@
-"""Writing files so that they appear whole or not at all."""
+"""Writing files so that they appear whole or not at all, and refusing what is no format."""
 
 from __future__ import annotations
 
 import os
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from scorefield.core.errors import InputError
 
-__all__ = ["atomic", "check_writable"]
+__all__ = ["atomic", "check_format", "check_writable"]
 
 
 @contextmanager
@@ -34,6 +34,24 @@ def atomic(path: str | Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # where the parent is no folder there is nothing to remove
             temporary.unlink(missing_ok=True)
+
+
+def check_format(kind: str, known: Collection[str], what: str, path: Path) -> None:
+    """Refuse a suffix that is not that of a format.
+
+    Args:
+        kind: the suffix.
+        known: those of formats.
+        what: they are formats of this.
+        path: the file, for the message.
+
+    Raises:
+        InputError: it is unknown.
+    """
+    if kind not in known:
+        raise InputError(
+            f"{kind or 'no suffix'} is no format of {what}", file=path, mend=f"known are {' '.join(known)}"
+        )
 
 
 def check_writable(path: str | Path) -> None:

@@ -39,6 +39,17 @@ def project() -> Path:
     return ROOT
 
 
+@pytest.fixture
+def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No connection can be made; the test runs in a folder of its own."""
+
+    def closed(*arguments: object, **options: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr("socket.socket.connect", closed)
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.fixture(scope="session")
 def program() -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run `python -m scorefield ARGUMENTS` in a process of its own, installed or not; `cwd=` says where."""

@@ -1,6 +1,6 @@
 """A training step of PaD-TS against a plain transcription, and what the population term costs of it.
 
-    OMP_NUM_THREADS=1 python benchmarks/series_pad_ts/training.py [--repeats 20] [--case stocks]
+    PYTHONPATH=benchmarks OMP_NUM_THREADS=1 python benchmarks/series_pad_ts/training.py [--repeats 20] [--case stocks]
 
 One thread, CPU time, medians, all sides in turn within one run, batches of 64 windows of 24 steps. A step is what
 training makes: draws, noising, the network, squared error and population term, gradients, AdamW; the package's side is
@@ -14,12 +14,10 @@ core in the last column.
 from __future__ import annotations
 
 import argparse
-import statistics
-import time
-from collections.abc import Callable
 
 import plain
 import torch
+from timing import REFERENCE_MATMUL, Work, matmul, measured
 
 from scorefield.core.draws import SampleStreams
 from scorefield.core.objectives import DenoisingScoreMatching
@@ -31,9 +29,7 @@ from scorefield.domains.series.pad_ts.recipe import PaDTS
 
 # Features, width, steps of the chain, weight of the term, and the published code's CPU-ms.
 CASES = {"stocks": (6, 128, 250, 0.0008, 268.0), "energy": (28, 256, 500, 0.0005, 1340.0)}
-REFERENCE_MATMUL = 23.0
 BATCH, LENGTH = 64, 24
-Work = Callable[[], object]
 
 
 def windows(features: int) -> torch.Tensor:
@@ -89,24 +85,6 @@ def plain_step(case: str) -> Work:
         optimiser.step()
 
     return step
-
-
-def matmul() -> Work:
-    """The yardstick of cores."""
-    a, b = torch.randn(1024, 1024), torch.randn(1024, 1024)
-    return lambda: a @ b
-
-
-def measured(works: dict[str, Work], repeats: int) -> dict[str, float]:
-    """Median CPU-ms of each, taken in turn."""
-    times: dict[str, list[float]] = {name: [] for name in works}
-    for repeat in range(repeats + 2):
-        for name, work in works.items():
-            start = time.process_time()
-            work()
-            if repeat >= 2:
-                times[name].append(1000 * (time.process_time() - start))
-    return {name: statistics.median(values) for name, values in times.items()}
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """A guided forecast of TSDiff against the published procedure with the same weights: time, memory, CRPS.
 
-    OMP_NUM_THREADS=1 python benchmarks/series_tsdiff/forecasting.py RUN FILE [--entries 40] [--keep kept.json]
+    PYTHONPATH=benchmarks OMP_NUM_THREADS=1 python benchmarks/series_tsdiff/forecasting.py RUN FILE
+        [--entries 40] [--keep kept.json]
 
 RUN is an unconditional run of a panel, FILE its data. The published procedure is 100 steps of DDPM with quantile
 self-guidance at the stepped state. It is timed as a plain transcription (kernels anew at every call, two evaluations a
@@ -27,13 +28,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
 import numpy as np
 import plain
 import torch
 from numpy.typing import NDArray
 from quality import Kept
+from timing import REFERENCE_MATMUL, matmul, measured
 
 from scorefield.core.guidance.levels import LEVEL, quantile_levels
 from scorefield.core.guidance.observations import QuantileObservation
@@ -54,7 +54,7 @@ from scorefield.domains.series.tsdiff.panels import Entries
 from scorefield.domains.series.tsdiff.published import PublishedPanelData
 from scorefield.domains.series.tsdiff.recipe import BETAS
 
-REFERENCE_MATMUL, ORIGINAL = 23.0, 112.0
+ORIGINAL = 112.0
 PATHS, STEPS = 100, 100
 RETURNED = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}  # what is freed, to the system
 WEIGHTS = {"m4_hourly": 2.0, "exchange_rate_nips": 8.0}
@@ -166,21 +166,16 @@ def seconds(work: Callable[[], Any]) -> tuple[float, Any]:
     return time.process_time() - start, result
 
 
-def matmul_ms() -> float:
-    """The yardstick of cores."""
-    a = torch.randn(1024, 1024)
-    return 1000 * float(np.median([seconds(lambda: a @ a)[0] for _ in range(15)]))
-
-
 def timing(case: Case) -> dict[str, Any]:
     """One forecast each way."""
-    noise, before = drawn(case), matmul_ms()
+    noise, before = drawn(case), measured({"matmul": matmul()}, 15)["matmul"]
     package_forecast(case, 0, 1)  # warm
     slow, reference = seconds(lambda: plain_forecast(case, 0, noise))
     fast = float(np.median([seconds(lambda: package_forecast(case, 0, 1))[0] for _ in range(3)]))
     chain, same = seconds(lambda: chain_forecast(case, 0, Replayed(noise)))
     apart = float((same - reference).abs().max() / reference.abs().max())
-    return {"plain": slow, "chain": chain, "package": fast, "apart": apart, "matmul": (before + matmul_ms()) / 2}
+    after = measured({"matmul": matmul()}, 15)["matmul"]
+    return {"plain": slow, "chain": chain, "package": fast, "apart": apart, "matmul": (before + after) / 2}
 
 
 def peak(part: str, run: str, file: str) -> None:

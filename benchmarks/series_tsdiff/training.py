@@ -1,6 +1,6 @@
 """A training step of TSDiff against a plain transcription.
 
-    OMP_NUM_THREADS=1 python benchmarks/series_tsdiff/training.py [--repeats 10]
+    PYTHONPATH=benchmarks OMP_NUM_THREADS=1 python benchmarks/series_tsdiff/training.py [--repeats 10]
 
 One thread, CPU time, medians, all sides in turn within one run, batches of 64 windows. A step is what training makes:
 draws, noising, the network, squared error, gradients, clipping, Adam; the package's side is its own objective and
@@ -13,13 +13,11 @@ matrices in 23 ms, which stands scaled to this core in the last column.
 from __future__ import annotations
 
 import argparse
-import statistics
-import time
-from collections.abc import Callable
 from typing import Any
 
 import plain
 import torch
+from timing import REFERENCE_MATMUL, Work, matmul, measured
 
 from scorefield.core.draws import SampleStreams
 from scorefield.core.objectives import DenoisingScoreMatching
@@ -30,9 +28,8 @@ from scorefield.domains.series.tsdiff.recipe import TSDiff
 
 CASES = {"m4_hourly": (360, 1, False), "exchange_rate": (390, 13, True), "hourly, lags": (360, 11, False)}
 """Steps and channels of a window, and whether the input is added to the output."""
-REFERENCE_MATMUL, ORIGINAL = 23.0, 1070.0
+ORIGINAL = 1070.0
 BATCH = 64
-Work = Callable[[], object]
 
 
 def windows(length: int, channels: int) -> torch.Tensor:
@@ -85,24 +82,6 @@ def plain_step(case: str) -> Work:
         optimiser.step()
 
     return step
-
-
-def matmul() -> Work:
-    """The yardstick of cores."""
-    a, b = torch.randn(1024, 1024), torch.randn(1024, 1024)
-    return lambda: a @ b
-
-
-def measured(works: dict[str, Work], repeats: int) -> dict[str, float]:
-    """Median CPU-ms of each, taken in turn."""
-    times: dict[str, list[float]] = {name: [] for name in works}
-    for repeat in range(repeats + 2):
-        for name, work in works.items():
-            start = time.process_time()
-            work()
-            if repeat >= 2:
-                times[name].append(1000 * (time.process_time() - start))
-    return {name: statistics.median(values) for name, values in times.items()}
 
 
 def main() -> None:

@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scorefield.core.cli.command import Command
-from scorefield.core.cli.options import add_machine, add_sampler, check_counts, machine_of, pairs, without_collecting
+from scorefield.core.cli.options import (
+    add_files,
+    add_machine,
+    add_sampler,
+    check_counts,
+    machine_of,
+    pairs,
+    without_collecting,
+)
 from scorefield.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -49,21 +57,8 @@ def given_options(parser: ArgumentParser) -> None:
 
 
 def _add_arguments(add_options: Callable[[ArgumentParser], None], parser: ArgumentParser) -> None:
-    parser.add_argument("run_name", metavar="RUN", help="a run folder, else the name of a packaged run")
-    parser.add_argument("--data", type=Path, required=True, metavar="FILE", help="what is known")
-    parser.add_argument("--num", type=int, default=100, metavar="PATHS", help="sample paths (default 100)")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="its suffix is the format")
+    add_files(parser, "FILE", "given values", "group=ticker, time=date")
     add_options(parser)
-    parser.add_argument("--paths", action="store_true", help="write all paths into tables too (.npz has them always)")
-    parser.add_argument(
-        "--plot", nargs="?", const="", metavar="PICTURE",
-        help="draw given values, medians, intervals and truth: .png, .svg or .html, FILE.png by default",
-    )  # fmt: skip
-    parser.add_argument(
-        "--read", action="append", default=[], metavar="K=V",
-        help="how to read FILE, as group=ticker, time=date; by default as the run's own data; repeatable",
-    )  # fmt: skip
-    parser.add_argument("--overwrite", action="store_true", help="replace what other settings made")
     group = parser.add_argument_group("observations (defaults are the domain's, see docs/completion.md)")
     group.add_argument(
         "--way", help="how given values act: moments, replacement, self, gradient, dps, particles, afdps"

@@ -7,6 +7,7 @@ import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scorefield.core.errors import InputError
@@ -16,7 +17,32 @@ if TYPE_CHECKING:
 
     from scorefield.core.generation import Machine
 
-__all__ = ["add_machine", "add_sampler", "check_counts", "machine_of", "pairs", "without_collecting"]
+__all__ = ["add_files", "add_machine", "add_sampler", "check_counts", "machine_of", "pairs", "without_collecting"]
+
+
+def add_files(parser: ArgumentParser, data: str, drawn: str, reading: str) -> None:
+    """Run, what is known, paths, and where results go.
+
+    Args:
+        parser: of a command that completes.
+        data: what the command calls the file of what is known.
+        drawn: what the picture shows of it.
+        reading: examples of `--read`.
+    """
+    parser.add_argument("run_name", metavar="RUN", help="a run folder, else the name of a packaged run")
+    parser.add_argument("--data", type=Path, required=True, metavar=data, help="what is known")
+    parser.add_argument("--num", type=int, default=100, metavar="PATHS", help="sample paths (default 100)")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="its suffix is the format")
+    parser.add_argument("--paths", action="store_true", help="write all paths into tables too (.npz has them always)")
+    parser.add_argument(
+        "--plot", nargs="?", const="", metavar="PICTURE",
+        help=f"draw {drawn}, medians, intervals and truth: .png, .svg or .html, FILE.png by default",
+    )  # fmt: skip
+    parser.add_argument(
+        "--read", action="append", default=[], metavar="K=V",
+        help=f"how to read {data}, as {reading}; by default as the run's own data; repeatable",
+    )  # fmt: skip
+    parser.add_argument("--overwrite", action="store_true", help="replace what other settings made")
 
 
 def add_sampler(parser: ArgumentParser, defaults: str) -> _ArgumentGroup:

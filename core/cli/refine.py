@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scorefield.core.cli.command import Command
 from scorefield.core.cli.completion import make_file, outputs_of
-from scorefield.core.cli.options import add_machine, check_counts, pairs, without_collecting
+from scorefield.core.cli.options import add_files, add_machine, check_counts, pairs, without_collecting
 from scorefield.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -28,28 +27,15 @@ FILE is a long table with mean and quantiles, as `scorefield forecast` writes it
 
 def add_arguments(parser: ArgumentParser) -> None:
     """History, base, how to refine, and where to."""
-    parser.add_argument("run_name", metavar="RUN", help="a run folder, else the name of a packaged run")
-    parser.add_argument("--data", type=Path, required=True, metavar="HISTORY", help="what is known")
+    add_files(parser, "HISTORY", "history", "item=shop, time=date")
     parser.add_argument(
         "--forecast", required=True, metavar="BASE",
         help="what to refine: a file, or seasonal-naive, ridge or recurrent (fitted to what the run was trained on)",
     )  # fmt: skip
-    parser.add_argument("--num", type=int, default=100, metavar="PATHS", help="sample paths (default 100)")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="its suffix is the format")
     parser.add_argument(
         "--holdout", action="store_true", help="hold the last steps back, and tell how good base and result are"
     )
     parser.add_argument("--train", metavar="FILE", help="what ridge and recurrent are fitted to, where it has moved")
-    parser.add_argument("--paths", action="store_true", help="write all paths into tables too (.npz has them always)")
-    parser.add_argument(
-        "--plot", nargs="?", const="", metavar="PICTURE",
-        help="draw history, medians, intervals and truth: .png, .svg or .html, FILE.png by default",
-    )  # fmt: skip
-    parser.add_argument(
-        "--read", action="append", default=[], metavar="K=V",
-        help="how to read HISTORY, as item=shop, time=date; by default as the run's own data; repeatable",
-    )  # fmt: skip
-    parser.add_argument("--overwrite", action="store_true", help="replace what other settings made")
     _add_refinement(parser)
     add_machine(parser)
 

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scorefield.core.errors import InputError, InputWarning
+from scorefield.core.files import check_format
 from scorefield.domains.digraphs.digraph import Digraph, simple_digraph
 from scorefield.domains.digraphs.edge_tables import read_csv, read_parquet
 from scorefield.domains.digraphs.edge_text import read_text
@@ -63,9 +64,7 @@ def suffix_of(path: Path) -> str:
     """
     parts = [part.lower() for part in path.suffixes[-2:]]
     found = "".join(parts) if parts[-1:] == [".gz"] else "".join(parts[-1:])
-    if found not in SUFFIXES:
-        what = f"{found or 'no suffix'} is no format of directed graphs"
-        raise InputError(what, file=path, mend=f"known are {' '.join(SUFFIXES)}")
+    check_format(found, SUFFIXES, "directed graphs", path)
     return found
 
 

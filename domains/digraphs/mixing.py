@@ -22,7 +22,7 @@ from scorefield.core.errors import InputError
 from scorefield.domains.digraphs.compiled import compiled
 from scorefield.domains.digraphs.digraph import Digraph
 from scorefield.domains.digraphs.edge_set import EdgeSet, Key, add, contains, make_edge_set, remove
-from scorefield.domains.digraphs.streams import Stream, below, stream, uniform
+from scorefield.domains.digraphs.streams import Stream, below, shuffle, stream, uniform
 from scorefield.domains.digraphs.stubs import Wiring, to_digraph, wire
 
 __all__ = ["Mixed", "Mixing", "mix", "mix_wiring", "relabel"]
@@ -108,11 +108,7 @@ def relabel(graph: Digraph, *, seed: int = 0, sample: int = 0) -> Digraph:
 def _shuffled(nodes: NDArray[np.int64], bounds: NDArray[np.int64], state: Stream) -> NDArray[np.int64]:
     mixed = nodes.copy()
     for group in range(bounds.size - 1):
-        for last in range(bounds[group + 1] - 1, bounds[group], -1):
-            other = bounds[group] + below(state, last - bounds[group] + 1)
-            kept = mixed[last]
-            mixed[last] = mixed[other]
-            mixed[other] = kept
+        shuffle(mixed, bounds[group], bounds[group + 1], state)
     return mixed
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from scorefield.domains.digraphs.compiled import compiled
 from scorefield.domains.digraphs.digraph import Digraph, index_type
-from scorefield.domains.digraphs.streams import Stream, below
+from scorefield.domains.digraphs.streams import Stream, shuffle
 
 __all__ = ["Side", "Stubs", "Wiring", "has_edge", "invert", "to_digraph", "wire", "wire_sides"]
 
@@ -105,11 +105,7 @@ def _by_class(kind: Counts, position: Counts, state: Stream) -> Counts:
         filled[kind[node]] += 1
     if state.size:
         for c in range(position.size - 1):
-            for last in range(position[c + 1] - 1, position[c], -1):
-                other = position[c] + below(state, last - position[c] + 1)
-                kept = order[last]
-                order[last] = order[other]
-                order[other] = kept
+            shuffle(order, position[c], position[c + 1], state)
     return order
 
 

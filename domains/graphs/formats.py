@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scorefield.core.errors import InputError
-from scorefield.core.files import atomic
+from scorefield.core.files import atomic, check_format
 from scorefield.domains.graphs.molecules import FLAGS, Molecules
 
 if TYPE_CHECKING:
@@ -92,12 +92,7 @@ def read_table(path: str | Path, smiles_column: str | None = None) -> MoleculeTa
     """
     path = Path(path)
     kind = suffix(path)
-    if kind not in SUFFIXES:
-        raise InputError(
-            f"{kind or 'no suffix'} is no format of molecules",
-            file=path,
-            mend=f"known are {' '.join(SUFFIXES)}",
-        )
+    check_format(kind, SUFFIXES, "molecules", path)
     content = read_bytes(path)
     if kind == ".sdf":
         table = _read_sdf(content, path)
@@ -124,12 +119,7 @@ def write_molecules(molecules: Molecules, path: Path) -> None:
         InputError: an unknown suffix, or a folder that cannot be written to.
     """
     kind = suffix(path)
-    if kind not in SUFFIXES:
-        raise InputError(
-            f"{kind or 'no suffix'} is no format of molecules",
-            file=path,
-            mend=f"known are {' '.join(SUFFIXES)}",
-        )
+    check_format(kind, SUFFIXES, "molecules", path)
     if kind == ".sdf":
         content = _sdf(molecules).encode()
     elif kind in (".smi", ".txt"):

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scorefield.core.errors import InputError
-from scorefield.core.files import atomic
+from scorefield.core.files import atomic, check_format
 from scorefield.domains.graphs.formats import read_bytes, suffix
 from scorefield.domains.graphs.graph_samples import Graphs
 
@@ -70,9 +70,7 @@ def write_graphs(graphs: Graphs, path: Path) -> None:
 
 def _kind(path: Path) -> str:
     kind = suffix(path)
-    if kind not in SUFFIXES:
-        known = " ".join(SUFFIXES)
-        raise InputError(f"{kind or 'no suffix'} is no format of graphs", file=path, mend=f"known are {known}")
+    check_format(kind, SUFFIXES, "graphs", path)
     return kind
 
 

@@ -22,6 +22,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scorefield.core.errors import InputError
+from scorefield.core.files import check_format
 from scorefield.core.names import unknown
 from scorefield.domains.series.cells import date_column, is_number, labels_of, members, numbers_of, place_of
 
@@ -116,9 +117,7 @@ def format_of(path: Path) -> str:
         InputError: it is not.
     """
     kind = suffix(path)
-    if kind not in SUFFIXES:
-        what = f"{kind or 'no suffix'} is no format of series"
-        raise InputError(what, file=path, mend=f"known are {' '.join(SUFFIXES)}")
+    check_format(kind, SUFFIXES, "series", path)
     return kind
 
 

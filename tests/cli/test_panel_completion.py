@@ -13,6 +13,7 @@ from scorefield.core.cli.main import main
 from tests.series.panel_runs import untrained
 
 SELF = ("--way", "self", "--potential", "quantile")
+STEPPED = ("--way-arg", "point=stepped")
 WAVE = (5 + np.sin(np.arange(30) / 2)).round(3)
 
 
@@ -96,7 +97,7 @@ BAD = {
     "idle levels": ("forecast", "whole.csv", ("--way", "moments", "--levels", "random"), "levels are those of quantil"),
     "not a quantile's": ("forecast", "whole.csv", ("--way", "moments", "--potential", "quantile"), "moments cannot us"),
     "std": ("forecast", "whole.csv", ("--std", "-1"), "-1 is no standard deviation of an error; give more than 0"),
-    "solver": ("forecast", "whole.csv", (*SELF, "--solver", "ddim", "--way-arg", "point=stepped"), "needs ancestral"),
+    "solver": ("forecast", "whole.csv", (*SELF, *STEPPED, "--solver", "ddim"), "needs ancestral sampling"),
 }  # fmt: skip
 
 

@@ -37,12 +37,8 @@ def test_it_is_small_and_has_a_card(folder: Path) -> None:
     assert (facts["train"], facts["test"]) == (9000, 1000)
 
 
-def test_it_samples_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def closed(*arguments: object, **options: object) -> None:
-        raise OSError("no network")
-
-    monkeypatch.setattr("socket.socket.connect", closed)
-    monkeypatch.chdir(tmp_path)
+@pytest.mark.usefixtures("offline")
+def test_it_samples_offline() -> None:
     assert main(["sample", NAME, "--num", "100", "--out", "s.npz"]) == 0
     made = SeriesSamples.load("s.npz")
     assert made.x.shape == (100, 24, 5)

@@ -24,15 +24,6 @@ def folder() -> Path:
     return packaged_runs()[NAME]
 
 
-@pytest.fixture
-def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def closed(*arguments: object, **options: object) -> None:
-        raise OSError("no network")
-
-    monkeypatch.setattr("socket.socket.connect", closed)
-    monkeypatch.chdir(tmp_path)
-
-
 def test_it_is_small_and_has_a_card(folder: Path) -> None:
     names = sorted(path.name for path in folder.iterdir())
     assert names == ["README.md", "config.yaml", "history.csv", "model.json", "model.safetensors"]

@@ -14,9 +14,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from scorefield.core.errors import InputError
 from scorefield.domains.series.forecasters import LinearForecaster
-from scorefield.domains.series.statistics.forecasting import ForecastScores, score_forecasts, seasonal_error
+from scorefield.domains.series.statistics.forecasting import ForecastScores
+from scorefield.domains.series.statistics.trained import score_trained
 
 __all__ = ["linear_predictive_score"]
 
@@ -44,15 +44,8 @@ def linear_predictive_score(
     Raises:
         InputError: windows of another length, or with something that is not finite; a history that is too short.
     """
-    windows = np.asarray(synthetic, dtype=np.float64)
-    if windows.ndim != 2 or windows.shape[1] != context + truth.shape[1]:
-        what = f"synthetic windows of shape {windows.shape}"
-        raise InputError(what, mend=f"give windows of {context} + {truth.shape[1]} steps")
-    short = [k for k, history in enumerate(histories) if len(history) < context]
-    if short:
-        what = f"{len(histories[short[0]])} values before forecast {short[0]}"
-        raise InputError(what, mend=f"give at least the {context} of a context")
-    forecaster = LinearForecaster.fit(windows, context, scaled=True)
-    paths = forecaster.forecast(np.stack([history[-context:] for history in histories]))[:, None]
-    errors = np.array([seasonal_error(history, season) for history in histories])
-    return score_forecasts(paths, truth, errors, series=series)
+
+    def forecast(windows: Array, contexts: Array) -> Array:
+        return LinearForecaster.fit(windows, context, scaled=True).forecast(contexts)[:, None]
+
+    return score_trained(forecast, synthetic, histories, truth, context, season, series)

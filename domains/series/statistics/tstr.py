@@ -13,9 +13,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from scorefield.core.errors import InputError
 from scorefield.domains.series.recurrent_forecaster import RecurrentForecaster, Training
-from scorefield.domains.series.statistics.forecasting import ForecastScores, score_forecasts, seasonal_error
+from scorefield.domains.series.statistics.forecasting import ForecastScores
+from scorefield.domains.series.statistics.trained import score_trained
 
 __all__ = ["tstr_score"]
 
@@ -52,14 +52,9 @@ def tstr_score(
     Raises:
         InputError: windows of another length, or with infinite values; a history that is too short.
     """
-    if synthetic.ndim != 2 or synthetic.shape[1] != context + truth.shape[1]:
-        what = f"synthetic windows of shape {synthetic.shape}"
-        raise InputError(what, mend=f"give windows of {context} + {truth.shape[1]} steps")
-    short = [k for k, history in enumerate(histories) if len(history) < context]
-    if short:
-        what = f"{len(histories[short[0]])} values before forecast {short[0]}"
-        raise InputError(what, mend=f"give at least the {context} of a context")
-    forecaster = RecurrentForecaster.fit(synthetic, context, season, seed=seed, training=training, progress=progress)
-    found = forecaster.forecast(np.stack([history[-context:] for history in histories]), paths, seed)
-    errors = np.array([seasonal_error(history, season) for history in histories])
-    return score_forecasts(found, truth, errors, series=series)
+
+    def forecast(windows: Array, contexts: Array) -> NDArray[np.floating]:
+        forecaster = RecurrentForecaster.fit(windows, context, season, seed=seed, training=training, progress=progress)
+        return forecaster.forecast(contexts, paths, seed)
+
+    return score_trained(forecast, synthetic, histories, truth, context, season, series)

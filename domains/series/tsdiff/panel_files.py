@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scorefield.core.errors import InputError
-from scorefield.core.files import atomic
+from scorefield.core.files import atomic, check_format
 from scorefield.domains.series.tables import read_arrays, suffix
 from scorefield.domains.series.tsdiff.frequency import Frequency
 from scorefield.domains.series.tsdiff.panel_tables import PanelLayout, read_panel_table, start_of
@@ -73,9 +73,7 @@ def read_panel(path: str | Path, layout: PanelLayout, prediction: int) -> PanelF
     if path.is_dir():
         return _of_parts({part: _folder_lines(path, part) for part in ("train", "test")}, path, layout, prediction)
     kind = suffix(path)
-    if kind not in PANEL_SUFFIXES:
-        what = f"{kind or 'no suffix'} is no format of panels"
-        raise InputError(what, file=path, mend=f"known are {' '.join(PANEL_SUFFIXES)}")
+    check_format(kind, PANEL_SUFFIXES, "panels", path)
     if not path.is_file():
         raise InputError("there is no such file", file=path)
     if kind == ".npz":

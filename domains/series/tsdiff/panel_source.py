@@ -16,6 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scorefield.core.errors import InputError
+from scorefield.core.files import check_format
 from scorefield.core.names import unknown
 from scorefield.domains.series.tables import Layout, read_frame, suffix
 from scorefield.domains.series.tsdiff.frequency import Frequency
@@ -126,10 +127,7 @@ class PanelSource:
 
     def check_filled(self, path: Path) -> None:
         """See `SeriesFile.check_filled`."""
-        kind = suffix(path)
-        if kind not in FILLED_SUFFIXES:
-            what = f"{kind or 'no suffix'} is no format of filled panels"
-            raise InputError(what, file=path, mend=f"known are {' '.join(FILLED_SUFFIXES)}")
+        check_format(suffix(path), FILLED_SUFFIXES, "filled panels", path)
 
     def write_filled(self, found: Completions, fill: str, path: Path) -> None:
         """See `SeriesFile.write_filled`."""
