@@ -44,32 +44,33 @@ class Space(ABC):
 
 
 def _entries(like: Tensor, masks: Masks) -> Tensor | None:
-    """Mask of `[B, N, ...]` or `[B, N, T, ...]` entries that broadcasts over the rest; None where all exist."""
+    """Mask of free `[B, N, ...]` or `[B, N, T, ...]` entries that broadcasts over the rest; None where all are free."""
     found: Tensor | None = None
-    for axis, name in ((1, "mask"), (2, "frame_mask")):
+    for axis, name in ((1, "mask"), (2, "frame_mask"), (2, "given_frames")):
         if name in masks:
             shape = [like.shape[0]] + [1] * (like.ndim - 1)
             shape[axis] = like.shape[axis]
             part = masks[name].reshape(shape)
+            part = ~part if name == "given_frames" else part
             found = part if found is None else found & part
     return found
 
 
 @dataclass(frozen=True)
 class Masked(Space):
-    """Entries of nodes (or steps, axis 1, `mask`) and frames (axis 2, `frame_mask`) that exist."""
+    """Entries of nodes (or steps, axis 1, `mask`) and frames (axis 2, `frame_mask`) that exist and are not given."""
 
     def project(self, value: Tensor, masks: Masks) -> Tensor:
-        """Zero what does not exist."""
+        """Zero what does not exist or is given."""
         entries = _entries(value, masks)
         return value if entries is None else value * entries.to(value.dtype)
 
     def noise(self, like: Tensor, masks: Masks, source: NoiseSource) -> Tensor:
-        """Independent normal numbers on the entries that exist."""
+        """Independent normal numbers on the free entries."""
         return self.project(source.normal(like), masks)
 
     def dimension(self, like: Tensor, masks: Masks) -> Tensor:
-        """Number of entries that exist."""
+        """Number of free entries."""
         entries = _entries(like, masks)
         whole = torch.ones_like(like[:1], dtype=torch.bool).expand(like.shape)
         return (whole if entries is None else whole & entries).flatten(1).sum(1)

@@ -1,7 +1,7 @@
 """The state that a system generates: named tensors, their masks, and what is given.
 
 Graphs carry components `x [B, N, F]` and `adj [B, N, N]` under the mask `mask [B, N]`; series `x [B, L, D]`;
-trajectories `x [B, N, T, D]` under `mask [B, N]` and `frame_mask [B, T]`.
+trajectories `x [B, N, T, D]` under `mask [B, N]`, `frame_mask [B, T]` and, of those frames, `given_frames [B, T]`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from scorefield.core.errors import InputError
 
 __all__ = ["MASKS", "State"]
 
-MASKS = ("mask", "frame_mask")
+MASKS = ("mask", "frame_mask", "given_frames")
 """The keys that a plain dictionary uses for masks."""
 
 
@@ -27,7 +27,8 @@ class State:
 
     Attributes:
         components: what is generated, by name and in a fixed order; every tensor is `[B, ...]`.
-        masks: which entries exist, by name (`mask`: nodes or steps, `frame_mask`: frames); boolean `[B, ...]`.
+        masks: which entries exist, by name (`mask`: nodes or steps, `frame_mask`: frames), and which frames are given
+            and not generated (`given_frames`); boolean `[B, ...]`.
         condition: what is given and not generated; tensors are `[B, ...]`.
     """
 

@@ -1,0 +1,1 @@
+"""Geometric trajectories: particles, molecules and pedestrians in motion."""
