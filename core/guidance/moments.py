@@ -40,7 +40,7 @@ class Moments(Guide):
 
     Args:
         potential: an observation, or several; they take no weights. Their `prior_std` is not looked at.
-        iterations: steps of conjugate gradients at each evaluation; each takes a backward pass, one more ends them.
+        iterations: steps of conjugate gradients at each evaluation; each takes a backward pass.
         bounds: predictions are held in [-bounds, bounds], where the data lie in such a range.
 
     Raises:
@@ -93,12 +93,12 @@ class Moments(Guide):
             # Residuals are affine in the prediction: their derivative along it is A, on what is observed.
             residuals = [o.residual(state, seen) * _share(o) for o in self.observations]
 
-            def spread(vectors: Vector) -> Values:
-                return self._spread(state, residuals, vectors, index)
+            def apply(vectors: Vector) -> tuple[Vector, Vector]:
+                spread = self._spread(state, residuals, vectors, index)
+                return self._observed(state, vectors, spread), list(spread.values())
 
             wanted = [-residual.detach() for residual in residuals]
-            solution = _solved(lambda vectors: self._observed(state, vectors, spread(vectors)), wanted, self.iterations)
-            moved = spread(solution)
+            moved = dict(zip(self._factors, _solved(apply, wanted, self.iterations), strict=True))
         guided = {n: v + moved[n] for n, v in data.items()}  # other guides may differentiate v again
         return guided if self.bounds is None else {n: self._held(n, v) for n, v in guided.items()}
 
@@ -147,17 +147,30 @@ def _scaled(a: Vector, factors: Tensor) -> Vector:
     return [x * factors.reshape(-1, *[1] * (x.ndim - 1)) for x in a]
 
 
-def _solved(apply: Callable[[Vector], Vector], right: Vector, iterations: int) -> Vector:
-    """Conjugate gradients from zero, each sample by itself; it stays where a direction has no positive variance."""
-    solution, left, direction = [torch.zeros_like(r) for r in right], right, right
+def _stepped(vectors: Vector, factors: Tensor, along: Vector) -> Vector:
+    return [v + d for v, d in zip(vectors, _scaled(along, factors), strict=True)]
+
+
+def _solved(apply: Callable[[Vector], tuple[Vector, Vector]], right: Vector, iterations: int) -> Vector:
+    """V A^T z where (A V A^T + s^2) z is `right`, by conjugate gradients from zero, each sample by itself.
+
+    V A^T is linear: what it makes of z is summed up from what it makes of the directions, without another derivative.
+    A sample stays where a direction has no positive variance.
+
+    Args:
+        apply: of a vector v, (A V A^T + s^2) v and V A^T v.
+        right: the right side.
+        iterations: directions.
+    """
+    left, direction, moved = right, right, None
     size = _dot(left, left)
     for _ in range(iterations):
-        image = apply(direction)
+        image, spread = apply(direction)
         variance = _dot(direction, image)
         step = torch.where(variance > 0, size / variance.clamp(min=torch.finfo(size.dtype).tiny), 0.0)
-        solution = [s + d for s, d in zip(solution, _scaled(direction, step), strict=True)]
-        left = [v - d for v, d in zip(left, _scaled(image, step), strict=True)]
+        moved = _scaled(spread, step) if moved is None else _stepped(moved, step, spread)
+        left = _stepped(left, -step, image)
         before, size = size, _dot(left, left)
         turn = torch.where(step > 0, size / before.clamp(min=torch.finfo(size.dtype).tiny), 0.0)
-        direction = [v + d for v, d in zip(left, _scaled(direction, turn), strict=True)]
-    return solution
+        direction = _stepped(left, turn, direction)
+    return moved or []
