@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from scorefield.domains.digraphs.compiled import compiled
+from scorefield.core.compiled import compiled
 from scorefield.domains.digraphs.streams import Stream, below
 from scorefield.domains.digraphs.stubs import Stubs, Wiring, has_edge
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scorefield.domains.digraphs.compiled import compiled
+from scorefield.core.compiled import compiled
 from scorefield.domains.digraphs.matrices import DegreeClasses, DegreeMatrices, Rows, classes
 from scorefield.domains.digraphs.whole_cells import augment, lower_overfull, raise_cells
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from scorefield.domains.digraphs.compiled import compiled
+from scorefield.core.compiled import compiled
 from scorefield.domains.digraphs.matrices import Rows, jdm_of_degrees
 
 __all__ = ["is_digraphic", "repair", "worst_violation"]

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from scorefield.domains.digraphs.compiled import compiled
+from scorefield.core.compiled import compiled
 
 __all__ = ["EdgeSet", "Key", "add", "contains", "make_edge_set", "remove"]
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from scorefield.core.compiled import compiled
 from scorefield.core.errors import InputError, InputWarning
-from scorefield.domains.digraphs.compiled import compiled
 
 __all__ = ["read_text"]
 

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from scorefield.core.compiled import compiled
 from scorefield.core.errors import InputError
-from scorefield.domains.digraphs.compiled import compiled
 from scorefield.domains.digraphs.digraph import Digraph
 from scorefield.domains.digraphs.edge_set import EdgeSet, Key, add, contains, make_edge_set, remove
 from scorefield.domains.digraphs.streams import Stream, below, shuffle, stream, uniform

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from scorefield.domains.digraphs.compiled import compiled
+from scorefield.core.compiled import compiled
 from scorefield.domains.digraphs.streams import Stream, shuffle
 from scorefield.domains.digraphs.stubs import Wiring
 

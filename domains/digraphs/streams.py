@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from scorefield.core.compiled import compiled
 from scorefield.core.errors import InputError
-from scorefield.domains.digraphs.compiled import compiled
 
 __all__ = ["Stream", "below", "generator", "next_word", "shuffle", "stream", "uniform"]
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from scorefield.domains.digraphs.compiled import compiled
+from scorefield.core.compiled import compiled
 from scorefield.domains.digraphs.digraph import Digraph, index_type
 from scorefield.domains.digraphs.streams import Stream, shuffle
 

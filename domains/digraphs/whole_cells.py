@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from scorefield.domains.digraphs.compiled import compiled
+from scorefield.core.compiled import compiled
 
 __all__ = ["augment", "lower_overfull", "raise_cells"]
 
