@@ -19,6 +19,7 @@ from scorefield.core.completer import Completer, Observe
 from scorefield.core.completion import Filled, Task
 from scorefield.core.diffusion import Diffusion, Settings
 from scorefield.core.errors import InputError, InputWarning
+from scorefield.core.given import given_steps
 from scorefield.core.guidance.particles import Particles
 from scorefield.core.guidance.properties import Reward
 from scorefield.core.interpolants.gammas import Zero
@@ -29,7 +30,6 @@ from scorefield.core.paths import DiscreteChain
 from scorefield.core.spaces import Masked
 from scorefield.core.system import Component, System
 from scorefield.domains.series.domain import SeriesDomain
-from scorefield.domains.series.given import given_steps
 from scorefield.domains.series.pad_ts.recipe import PaDTS
 from scorefield.domains.series.plans import gap_plan, tail_plan, window_plan
 from scorefield.domains.series.timestamps import later
