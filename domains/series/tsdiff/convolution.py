@@ -7,6 +7,7 @@ transforms of twice the window's length. Channels come first, `[H, B, L]`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ __all__ = ["LONG", "both_directions", "convolve", "toeplitz"]
 
 LONG = 640
 """Steps from which on Fourier transforms are quicker than products with matrices that are there already."""
+_CACHE = 1 << 17  # numbers of the input that are worked on at a time on a CPU
 
 
 def both_directions(kernels: Tensor, skip: Tensor) -> Tensor:
@@ -60,28 +62,45 @@ def _plainly(u: Tensor, taps: Tensor) -> Tensor:
 
 
 class _Convolution(torch.autograd.Function):
-    """Its gradients are a convolution with the taps reversed and a correlation; both share their transforms."""
+    """Its gradients are a convolution with the taps reversed and a correlation; both share a transform.
+
+    Transforms of the input are made anew for them rather than kept: while a few channels stay in a processor's cache,
+    that costs less than memory does.
+    """
 
     @staticmethod
     def forward(ctx: Any, u: Tensor, taps: Tensor) -> Tensor:
-        length = u.shape[-1]
-        of_input, of_taps = torch.fft.rfft(u, n=2 * length), _spectrum(taps)
-        ctx.save_for_backward(u, taps, of_input if ctx.needs_input_grad[1] else None, of_taps)
-        return _window(of_input * of_taps, length)
+        length, result, spectrum = u.shape[-1], torch.empty_like(u), _spectrum(taps)
+        for part in _parts(u):
+            result[part] = _window(torch.fft.rfft(u[part], n=2 * length).mul_(spectrum[part]), length)
+        ctx.save_for_backward(u, taps, spectrum)
+        return result
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        u, taps, of_input, of_taps = ctx.saved_tensors
+        u, taps, spectrum = ctx.saved_tensors
         if torch.is_grad_enabled():  # to be differentiated again
             wanted = [v for v, needed in zip((u, taps), ctx.needs_input_grad, strict=True) if needed]
             found = iter(torch.autograd.grad(_plainly(u, taps), wanted, gradient, create_graph=True))
             by_input, by_taps = (next(found) if needed else None for needed in ctx.needs_input_grad)
             return by_input, by_taps
-        length = u.shape[-1]
-        spectrum, by_input, by_taps = torch.fft.rfft(gradient, n=2 * length), None, None
-        if ctx.needs_input_grad[1]:
-            shifts = torch.fft.irfft((of_input.conj() * spectrum).sum(1), n=2 * length)
-            by_taps = torch.cat([shifts[:, length + 1 :], shifts[:, :length]], -1)
-        if ctx.needs_input_grad[0]:
-            by_input = _window(spectrum.mul_(of_taps.conj()), length)
-        return by_input, by_taps
+        length, reversed_taps = u.shape[-1], spectrum.conj_physical()
+        by_input = torch.empty_like(u) if ctx.needs_input_grad[0] else None
+        products = torch.empty_like(spectrum[:, 0]) if ctx.needs_input_grad[1] else None
+        for part in _parts(u):
+            of_gradient = torch.fft.rfft(gradient[part], n=2 * length)
+            if products is not None:
+                of_input = torch.fft.rfft(u[part], n=2 * length)
+                products[part] = of_input.conj_physical_().mul_(of_gradient).sum(1)
+            if by_input is not None:
+                by_input[part] = _window(of_gradient.mul_(reversed_taps[part]), length)
+        if products is None:
+            return by_input, None
+        shifts = torch.fft.irfft(products, n=2 * length)
+        return by_input, torch.cat([shifts[:, length + 1 :], shifts[:, :length]], -1)
+
+
+def _parts(u: Tensor) -> Iterator[slice]:
+    """Channels that are worked on at a time: some on a CPU, all elsewhere."""
+    number = max(1, _CACHE // u[0].numel()) if u.device.type == "cpu" else len(u)
+    return (slice(first, first + number) for first in range(0, len(u), number))
