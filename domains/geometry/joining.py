@@ -23,7 +23,7 @@ def joined(parts: Sequence[Trajectories]) -> Trajectories:
     edges = max(0 if part.edges is None else part.edges.shape[1] for part in parts)
     x = np.concatenate([_padded(part.x, (nodes, frames)) for part in parts])
     mask = np.concatenate([_padded(part.mask, (nodes,)) for part in parts])
-    found: dict[str, NDArray[Any]] = {}
+    found: dict[str, Any] = {}
     ragged = any(part.frame_mask is not None or part.x.shape[2] < frames for part in parts)
     if ragged:
         own = [np.ones((len(p), p.x.shape[2]), bool) if p.frame_mask is None else p.frame_mask for p in parts]

@@ -69,7 +69,7 @@ class Trajectories:
 
     def __getitem__(self, rows: slice | NDArray[Any]) -> Trajectories:
         """Some of the trajectories, without their tensors."""
-        there = {name: value[rows] for name, value in self._present().items()}
+        there: dict[str, Any] = {name: value[rows] for name, value in self._present().items()}
         return replace(self, x=self.x[rows], mask=self.mask[rows], state=None, **there)
 
     def _present(self) -> dict[str, NDArray[Any]]:
@@ -81,7 +81,7 @@ class Trajectories:
         """Frames of each trajectory, `[n]`."""
         if self.frame_mask is None:
             return np.full(len(self), self.x.shape[2], dtype=np.int64)
-        return self.frame_mask.sum(1).astype(np.int64)
+        return np.asarray(self.frame_mask.sum(1), dtype=np.int64)
 
     def frames(self, first: int, last: int) -> Trajectories:
         """The frames from `first` up to, not including, `last`; time starts anew."""
@@ -105,7 +105,7 @@ class Trajectories:
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Trajectories:
         """The inverse of `arrays`."""
-        there = {name: arrays[name] for name in OPTIONAL if name in arrays}
+        there: dict[str, Any] = {name: arrays[name] for name in OPTIONAL if name in arrays}
         return cls(arrays["x"], arrays["mask"], dt=float(arrays["dt"]), **there)
 
     @classmethod

@@ -76,11 +76,11 @@ def _check_edges(trajectories: Trajectories) -> None:
             raise InputError(what, place="edge_features", mend="give one row for each edge")
         if not np.isfinite(told).all():
             raise InputError("is no finite number", place=_place("edge_features", np.isfinite(told)))
-    padding = (edges < 0).all(2)
-    wrong = ((edges < 0) | (edges >= nodes)).any(2) & ~padding
+    padding = np.asarray((edges < 0).all(2))
+    wrong = np.asarray(((edges < 0) | (edges >= nodes)).any(2) & ~padding)
     ends = np.where(wrong[..., None] | padding[..., None], 0, edges)
     rows = np.arange(n)[:, None, None]
-    wrong |= ~(trajectories.mask[rows, ends].all(2)) & ~padding
+    wrong |= np.asarray(~trajectories.mask[rows, ends].all(2) & ~padding)
     if wrong.any():
         row, edge = (int(index) for index in np.argwhere(wrong)[0])
         what = f"joins {edges[row, edge].tolist()}, of which the trajectory has {int(trajectories.mask[row].sum())}"

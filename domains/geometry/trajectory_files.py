@@ -20,8 +20,9 @@ from scorefield.core.errors import InputError
 from scorefield.core.files import atomic, check_format
 from scorefield.domains.geometry.trajectories import Trajectories
 from scorefield.domains.geometry.trajectory_checks import check_finite
+from scorefield.domains.geometry.uniform_times import even_step
 
-__all__ = ["SUFFIXES", "even_step", "read_archive", "read_trajectories", "trajectories_of", "write_trajectories"]
+__all__ = ["SUFFIXES", "read_archive", "read_trajectories", "trajectories_of", "write_trajectories"]
 
 SUFFIXES = (".npz", ".xyz", ".extxyz")
 _SHARED = {"mask": 2, "frame_mask": 2, "features": 3, "edges": 3, "edge_features": 3, "numbers": 2}  # axes of each
@@ -133,19 +134,3 @@ def _time_between(arrays: Mapping[str, NDArray[Any]]) -> float:
             raise InputError(f"{arrays['dt'].dtype} of shape {arrays['dt'].shape}", place="dt", mend="give one number")
         return float(arrays["dt"].reshape(()))
     return 1.0 if "time" not in arrays else even_step(arrays["time"])
-
-
-def even_step(times: NDArray[Any]) -> float:
-    """The time between frames at these times.
-
-    Raises:
-        InputError: they are not equally spaced.
-    """
-    steps = np.diff(times.astype(np.float64))
-    if not len(steps):
-        return 1.0
-    if np.ptp(steps) > 1e-3 * abs(steps.mean()) or not steps.mean() > 0:
-        odd = int(np.argmax(np.abs(steps - steps[0]) > 1e-3 * abs(steps[0])))
-        what = f"frames are not equally spaced: {steps[0]:g} and {steps[odd]:g} apart"
-        raise InputError(what, place=f"frame {odd}", mend="choose frames that are")
-    return float(steps.mean())
