@@ -89,6 +89,14 @@ def _statistics() -> Rows:
             yield f"{domain}/{name}", text
 
 
+def _simulations() -> Rows:
+    from scorefield.core.simulation import simulations
+
+    for name, simulation in simulations().items():
+        yield name, simulation.description
+        yield "", f"options: {', '.join(option.flag for option in simulation.options)}"
+
+
 def _potentials() -> Rows:
     from scorefield.core.guidance.naming import CONDITION, named_potentials
     from scorefield.core.guidance.registry import PYTHON_POTENTIALS, ways_for
@@ -126,6 +134,7 @@ _LISTS: dict[str, tuple[Callable[[], Rows], str]] = {
     "solvers": (_solvers, "no solvers"),
     "statistics": (_statistics, "no statistics"),
     "potentials": (_potentials, "no potentials"),
+    "simulations": (_simulations, "no domain has simulations"),
     "ways": (_ways, "no ways of using potentials"),
 }
 

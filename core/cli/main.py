@@ -32,6 +32,7 @@ _MODULES = {
     "interpolate": "interpolate",
     "refine": "refine",
     "compare": "compare",
+    "simulate": "simulate",
     "diagnose": "diagnose",
     "import": "imports",
     "list": "listing",

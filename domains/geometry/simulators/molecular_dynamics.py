@@ -1,8 +1,8 @@
 """Molecular dynamics of single molecules: velocity Verlet, or Langevin dynamics at a temperature.
 
 One step is half a kick, half a drift, friction with noise, half a drift, half a kick (BAOAB, Leimkuhler and Matthews,
-Appl. Math. Res. Express 2013); without friction it is velocity Verlet. Noise is drawn on velocities whose centre of mass
-rests. Trajectory k of seed s draws from `SeedSequence(s).spawn(n)[k]`.
+Appl. Math. Res. Express 2013); without friction it is velocity Verlet. Noise is drawn on velocities whose centre of
+mass rests. Trajectory k of seed s draws from `SeedSequence(s).spawn(n)[k]`.
 """
 
 from __future__ import annotations

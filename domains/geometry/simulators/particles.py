@@ -1,7 +1,7 @@
 """Trajectories of particles: many at once, each from a random stream of its own.
 
-Trajectory k of seed s is drawn from `SeedSequence(s).spawn(n)[k]`, so it depends neither on n nor on how the work is cut.
-In legacy mode starts are drawn one after the other from numpy's old generator, as the published data were: there
+Trajectory k of seed s is drawn from `SeedSequence(s).spawn(n)[k]`, so it depends neither on n nor on how the work is
+cut. In legacy mode starts are drawn one after the other from numpy's old generator, as the published data were: there
 trajectory k needs the draws of all before it.
 """
 
@@ -10,16 +10,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count as count_up
 from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scorefield.core.errors import InputError
+from scorefield.core.names import unknown
 from scorefield.domains.geometry.simulators.dynamics import kick_drift_kick, leapfrog
 from scorefield.domains.geometry.simulators.systems import SYSTEMS, ParticleSystem, Start
 
-__all__ = ["Clock", "Motion", "draw_starts", "energy", "legacy_starts", "simulate_particles"]
+__all__ = ["Clock", "Motion", "draw_starts", "energy", "integrate", "legacy_starts", "simulate_particles"]
 
 Array = NDArray[np.float64]
 
@@ -83,15 +85,24 @@ def legacy_starts(system: ParticleSystem, seed: int, frames: int, nodes: int | N
 
     Args:
         system: what moves.
-        seed: of numpy's old generator, below 2^32.
+        seed: of numpy's old generator.
         frames: that each trajectory keeps; noise of this length is drawn after each start and thrown away.
         nodes: particles.
+
+    Raises:
+        InputError: the seed is not below 2^32.
     """
-    random, count = np.random.RandomState(seed), nodes or system.nodes  # noqa: NPY002
-    while True:
-        yield system.draw(random, count)
+    if not 0 <= seed < 2**32:
+        raise InputError(f"seed {seed} in legacy mode", mend="give one from 0 to 4294967295")
+    random, count = np.random.RandomState(seed), nodes or system.nodes
+
+    def draw() -> Start:
+        start = system.draw(random, count)
         for _ in range(system.discarded):
             random.standard_normal((frames, 3, count))
+        return start
+
+    return (draw() for _ in count_up())
 
 
 def simulate_particles(
@@ -116,15 +127,16 @@ def simulate_particles(
         legacy: draw as the published data were drawn.
 
     Raises:
-        InputError: a number is out of range, or positions are not finite.
+        InputError: an unknown name, a number out of range, or positions that are not finite.
     """
+    if name not in SYSTEMS:
+        raise unknown("system", name, SYSTEMS)
     system, clock = SYSTEMS[name], clock or Clock()
-    if num < 1 or seed < 0 or (nodes is not None and nodes < 2):
-        raise InputError(f"{num} trajectories of {nodes} particles, seed {seed}", mend="give 1, 2 and 0 at least")
+    for what, given, least in (("num", num, 1), ("seed", seed, 0), ("nodes", nodes, 2)):
+        if given is not None and given < least:
+            raise InputError(f"{what} is {given}", mend=f"give at least {least}")
     if not legacy:
         return integrate(system, draw_starts(system, num, seed, nodes, first), clock)
-    if seed >= 2**32:
-        raise InputError(f"seed {seed} in legacy mode", mend="give one below 4294967296")
     drawn = legacy_starts(system, seed, clock.frames(system), nodes)
     return integrate(system, list(islice(drawn, first, first + num)), clock)
 

@@ -45,7 +45,6 @@ class ParticleSystem:
 
     Attributes:
         name: what users call it.
-        description: one line.
         nodes: particles, by default.
         strength: the coupling c of a pair is this times its relation.
         newtonian: inverse-square law rather than springs.
@@ -57,7 +56,6 @@ class ParticleSystem:
     """
 
     name: str
-    description: str
     nodes: int
     strength: float
     newtonian: bool
@@ -107,18 +105,9 @@ def _gravity(random: Random, nodes: int) -> Start:
 SYSTEMS = {
     system.name: system
     for system in (
-        ParticleSystem(
-            "charged", "charges of +1 and -1 that attract and repel", 5,
-            1.0, True, 0.0, 100.0, "leapfrog", 2, _charged,
-        ),
-        ParticleSystem(
-            "springs", "particles of which every second pair is joined by a spring", 5,
-            -0.1, False, 0.0, 100.0, "leapfrog", 2, _springs,
-        ),
-        ParticleSystem(
-            "gravity", "masses that attract each other", 10,
-            -1.0, True, 0.01, float("inf"), "kick-drift-kick", 3, _gravity,
-        ),
+        ParticleSystem("charged", 5, 1.0, True, 0.0, 100.0, "leapfrog", 2, _charged),
+        ParticleSystem("springs", 5, -0.1, False, 0.0, 100.0, "leapfrog", 2, _springs),
+        ParticleSystem("gravity", 10, -1.0, True, 0.01, float("inf"), "kick-drift-kick", 3, _gravity),
     )
-}  # fmt: skip
+}
 """The systems by name."""
