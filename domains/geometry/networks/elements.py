@@ -1,0 +1,97 @@
+"""What both backbones are made of: perceptrons of two layers, sinusoids, and the frames of a batch.
+
+An embedded number u is emb(u) = [sin(u f_k), cos(u f_k)] with f_k = 10000^(-k / (m - 1)), k = 0, ..., m - 1, for a size
+of 2 m (a zero behind it where the size is odd).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+__all__ = ["Frames", "Perceptron", "linear_of", "sinusoids"]
+
+
+class Perceptron(nn.Module):
+    """Linear, SiLU, linear; the layers have the names of the published code.
+
+    Args:
+        inputs: features that come in.
+        hidden: features between.
+        outputs: features that go out.
+    """
+
+    def __init__(self, inputs: int, hidden: int, outputs: int) -> None:
+        super().__init__()
+        self.actions = nn.Sequential(nn.Linear(inputs, hidden), nn.SiLU(), nn.Linear(hidden, outputs))
+
+    @property
+    def first(self) -> nn.Linear:
+        """The layer before the SiLU."""
+        return linear_of(self.actions, 0)
+
+    @property
+    def last(self) -> nn.Linear:
+        """The layer behind it."""
+        return linear_of(self.actions, 2)
+
+    def forward(self, values: Tensor) -> Tensor:
+        """`[..., outputs]` from `[..., inputs]`."""
+        return self.finished(self.first(values))
+
+    def finished(self, hidden: Tensor) -> Tensor:
+        """`[..., outputs]` from what the first layer gave."""
+        return cast(Tensor, self.last(functional.silu(hidden)))
+
+
+def linear_of(layers: nn.Sequential, number: int) -> nn.Linear:
+    """One layer of several, which is linear."""
+    return cast(nn.Linear, layers[number])
+
+
+def _angles(values: Tensor, size: int) -> Tensor:
+    """u f_k, float64 `[..., m]`."""
+    half = size // 2
+    steps = torch.arange(half, device=values.device, dtype=torch.float64)
+    return values.double()[..., None] * torch.exp(steps * (-math.log(10000) / (half - 1)))
+
+
+def sinusoids(values: Tensor, size: int) -> Tensor:
+    """emb(u) `[..., size]` of numbers `[...]`, which may be negative, in their type."""
+    angles = _angles(values, size)
+    embedded = torch.cat([angles.sin(), angles.cos()], -1).to(values.dtype)
+    return functional.pad(embedded, (0, size % 2))
+
+
+@dataclass(frozen=True)
+class Frames:
+    """The frames that attention runs over.
+
+    Attributes:
+        sines: sin(s f_k) at each frame's place s in time, `[T, m]`, or `[n, T, m]` where nodes differ.
+        cosines: likewise.
+        steps: time since the frame before, in frames, `[T, 1]` or `[n, T, 1]`; 1 for the first.
+        exist: frames that exist, bool `[n, T]`; None where all do.
+    """
+
+    sines: Tensor
+    cosines: Tensor
+    steps: Tensor
+    exist: Tensor | None = None
+
+    @classmethod
+    def at(cls, places: Tensor, size: int, dtype: torch.dtype, exist: Tensor | None = None) -> Frames:
+        """Frames at these places in time, `[T]` or `[n, T]`, for embeddings of that size."""
+        angles = _angles(places, size)
+        steps = functional.pad(places.diff(dim=-1), (1, 0), value=1).clamp(min=1)
+        return cls(angles.sin().to(dtype), angles.cos().to(dtype), steps.to(dtype)[..., None], exist)
+
+    @property
+    def codes(self) -> Tensor:
+        """Sines, then cosines."""
+        return torch.cat([self.sines, self.cosines], -1)
