@@ -7,10 +7,12 @@ With y = A x_0 and an error of variance s^2 the data prediction given y is then
 
 on the free entries of all components together, which is exact for Gaussian data, also where entries depend on each
 other strongly; a network's derivative is all that is needed, no guess of how certain x0_hat is. The system is solved by
-a few steps of conjugate gradients, each one derivative of the network along a vector.
+a few steps of conjugate residuals, each one derivative of the network along a vector.
 
-A trained network's derivative is a covariance only roughly, worst where noise is high: directions of no or negative
-variance are left out, and predictions are held within `bounds`.
+A trained network's derivative is a covariance only roughly, worst where noise is high. Conjugate residuals never leave
+a residual larger than it was, however small the variance along a direction; of conjugate gradients, which have no such
+bound, single paths run away. Directions of no or negative variance are left out, and predictions are held within
+`bounds`.
 
 Source: Rozet et al. 2024 (arXiv 2405.13712); Boys et al. 2023 (arXiv 2310.06721) for the covariance.
 """
@@ -40,7 +42,7 @@ class Moments(Guide):
 
     Args:
         potential: an observation, or several; they take no weights. Their `prior_std` is not looked at.
-        iterations: steps of conjugate gradients at each evaluation; each takes a backward pass.
+        iterations: steps of conjugate residuals at each evaluation; each takes a backward pass.
         bounds: predictions are held in [-bounds, bounds], where the data lie in such a range.
 
     Raises:
@@ -151,26 +153,30 @@ def _stepped(vectors: Vector, factors: Tensor, along: Vector) -> Vector:
     return [v + d for v, d in zip(vectors, _scaled(along, factors), strict=True)]
 
 
+def _share_of(part: Tensor, whole: Tensor) -> Tensor:
+    """part / whole where both are above 0, else 0."""
+    return torch.where(part > 0, part / whole.clamp(min=torch.finfo(whole.dtype).tiny), 0.0)
+
+
 def _solved(apply: Callable[[Vector], tuple[Vector, Vector]], right: Vector, iterations: int) -> Vector:
-    """V A^T z where (A V A^T + s^2) z is `right`, by conjugate gradients from zero, each sample by itself.
+    """V A^T z where (A V A^T + s^2) z is `right`, by conjugate residuals from zero, each sample by itself.
 
     V A^T is linear: what it makes of z is summed up from what it makes of the directions, without another derivative.
-    A sample stays where a direction has no positive variance.
 
     Args:
         apply: of a vector v, (A V A^T + s^2) v and V A^T v.
         right: the right side.
-        iterations: directions.
+        iterations: directions, at least 1.
     """
-    left, direction, moved = right, right, None
-    size = _dot(left, left)
-    for _ in range(iterations):
-        image, spread = apply(direction)
-        variance = _dot(direction, image)
-        step = torch.where(variance > 0, size / variance.clamp(min=torch.finfo(size.dtype).tiny), 0.0)
-        moved = _scaled(spread, step) if moved is None else _stepped(moved, step, spread)
-        left = _stepped(left, -step, image)
-        before, size = size, _dot(left, left)
-        turn = torch.where(step > 0, size / before.clamp(min=torch.finfo(size.dtype).tiny), 0.0)
-        direction = _stepped(left, turn, direction)
-    return moved or []
+    left, (image, spread) = right, apply(right)
+    variance = _dot(left, image)
+    moved = [torch.zeros_like(s) for s in spread]
+    for number in range(iterations):
+        step = _share_of(variance, _dot(image, image))
+        moved, left = _stepped(moved, step, spread), _stepped(left, -step, image)
+        if number + 1 < iterations:
+            next_image, next_spread = apply(left)
+            before, variance = variance, _dot(left, next_image)
+            turn = _share_of(variance, before)
+            image, spread = _stepped(next_image, turn, image), _stepped(next_spread, turn, spread)
+    return moved
