@@ -121,10 +121,7 @@ def test_forces_are_the_gradient_of_the_energy(name):
     still = Start(start.x, np.zeros_like(start.v), start.features, start.relations)
     dt = 1e-7
     moved = integrate(system, [still], Clock(3, 1, dt))
-    if system.scheme == "leapfrog":
-        force = moved.v[0, 0] / dt
-    else:
-        force = moved.v[0, 1] / dt
+    force = moved.v[0, 0 if system.scheme == "leapfrog" else 1] / dt
     for node, axis in [(0, 0), (1, 1), (4, 2)]:
         ends = []
         for sign in (1, -1):

@@ -97,12 +97,12 @@ class ParticleGenerator:
 
     def chunk(self, number: int, size: int, device: torch.device, report: Report | None = None) -> Shard:
         """See `core.generation.Generator`; particles are moved on the CPU."""
-        begin = time.process_time()
+        begin = time.perf_counter()
         motion = integrate(self._system, self._starts(number * self._chunk_size, size), self._clock)
         samples = particle_trajectories(self._system.name, motion, self._frame_time)
         if report is not None:
             report(1.0)
-        return Shard(samples, float(self._clock.steps), time.process_time() - begin)
+        return Shard(samples, float(self._clock.steps), time.perf_counter() - begin)
 
     @property
     def _frame_time(self) -> float:
@@ -158,10 +158,10 @@ class MoleculeGenerator:
 
     def chunk(self, number: int, size: int, device: torch.device, report: Report | None = None) -> Shard:
         """See `core.generation.Generator`; molecules are moved on the CPU."""
-        begin = time.process_time()
+        begin = time.perf_counter()
         parts = [self._trajectory(number * self._chunk_size + k, k, size, report) for k in range(size)]
         steps = self._settings.steps + self._settings.warm_up
-        return Shard(Trajectories.concatenate(parts), float(steps), time.process_time() - begin)
+        return Shard(Trajectories.concatenate(parts), float(steps), time.perf_counter() - begin)
 
     def _trajectory(self, number: int, k: int, size: int, report: Report | None) -> Trajectories:
         def tell(share: float) -> None:

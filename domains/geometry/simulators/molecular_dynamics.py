@@ -138,7 +138,8 @@ class _Moving:
     def _drawn(self) -> Array:
         """Maxwell's velocities, less that of the centre of mass."""
         drawn = self._thermal * self._random.standard_normal(self.x.shape)
-        return drawn - (self._mass * drawn).sum(0) / self._total
+        centred: Array = drawn - (self._mass * drawn).sum(0) / self._total
+        return centred
 
     def _half_kick(self) -> Array:
         return self._molecule.forces(self.x) * (self._dt / 2 * KCAL) / self._mass
