@@ -13,10 +13,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from scorefield.core.errors import InputError
 
-__all__ = ["MolecularGraph", "atom_features", "bonds_of", "molecular_graph"]
+__all__ = ["MolecularGraph", "atom_features", "bonds_of", "molecular_graph", "odd_bonds"]
 
 ELEMENTS = 10
 HOPS = 3
@@ -91,6 +93,17 @@ def bonds_of(positions: NDArray[Any], cut: float = _BOND) -> NDArray[np.int64]:
     """Pairs i < j of atoms at most so far apart, `[bonds, 2]`."""
     distances = np.linalg.norm(positions[:, None] - positions[None], axis=-1)
     return np.argwhere(np.triu(distances <= cut, 1))
+
+
+def odd_bonds(bonds: NDArray[np.int64], numbers: NDArray[Any]) -> str | None:
+    """What no molecule has, in words: hydrogens that have not one bond each, or parts that no bond joins."""
+    counts, atoms = np.bincount(bonds.ravel(), minlength=len(numbers)), len(numbers)
+    odd = np.flatnonzero((np.asarray(numbers) == 1) & (counts != 1)) if atoms > 1 else np.zeros(0, dtype=np.int64)
+    matrix = coo_array((np.ones(len(bonds)), (bonds[:, 0], bonds[:, 1])), shape=(atoms, atoms))
+    parts = connected_components(matrix, directed=False)[0]
+    found = [f"hydrogen atom {odd[0]} has {counts[odd[0]]} bonds"] if len(odd) else []
+    found += [f"the atoms fall into {parts} parts"] if parts > 1 else []
+    return " and ".join(found) or None
 
 
 def _told(bonds: Sequence[Sequence[int]], atoms: int) -> NDArray[np.int64]:
