@@ -10,6 +10,7 @@ from numpy.testing import assert_array_equal
 
 from scorefield.core.errors import InputError
 from scorefield.domains.geometry.trajectories import Trajectories
+from scorefield.domains.geometry.trajectory_files import read_trajectories
 
 
 def small(n=3, nodes=4, frames=5, space=3, seed=0, **more) -> Trajectories:
@@ -122,3 +123,21 @@ def test_frames_and_rows():
     assert_array_equal(part.x, whole.x[[2], :, 1:3])
     assert part.features.shape == (1, 4, 2, 2)
     assert part.counts() == {"trajectories": 1, "nodes": 4, "frames": 2, "space": 3}
+
+
+def test_places_of_nodes_that_are_not_there_may_hold_anything(tmp_path: Path):
+    x = np.ones((1, 2, 3, 3))
+    x[:, 1] = np.nan
+    np.savez(tmp_path / "a.npz", x=x, mask=np.array([[1, 0]]))
+    assert_array_equal(Trajectories.load(tmp_path / "a.npz").x[0, 1], 0)
+
+
+def test_positions_to_be_filled_may_be_missing(tmp_path: Path):
+    x = np.ones((1, 2, 3, 3))
+    x[:, :, 1] = np.nan
+    for name in ("a.npz", "a.xyz"):
+        Trajectories.of(x).save(tmp_path / name)
+        assert_array_equal(read_trajectories(tmp_path / name, missing=True).x, x)
+    Trajectories.of(np.where(np.isnan(x), np.inf, x)).save(tmp_path / "b.npz")
+    with pytest.raises(InputError, match="infinity is no position"):
+        read_trajectories(tmp_path / "b.npz", missing=True)

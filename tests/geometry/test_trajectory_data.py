@@ -8,9 +8,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jsonargparse import ArgumentParser
+from lightning.pytorch import LightningDataModule
 from numpy.testing import assert_allclose, assert_array_equal
 
 from scorefield.core.errors import InputError, InputWarning
+from scorefield.core.experiment import build
 from scorefield.core.spaces import Masked, ZeroCentreOfMass
 from scorefield.core.state import State
 from scorefield.domains.geometry.data import NBodyData, TrajectoryData
@@ -238,6 +241,47 @@ def test_published_centring_looks_at_more_frames(tmp_path):
         assert (centre < 1e-6) == (frames == 8)
     with pytest.raises(InputError, match="12 frames at most, shorter than the window of 13"):
         NBodyData("charged", str(tmp_path / "a.npz"), 8, span=13, legacy_centering=True).setup("fit")
+
+
+@pytest.mark.parametrize("known", [None, "0:2,5"])
+def test_far_from_the_origin_nothing_is_lost(tmp_path, known):
+    source = small(6, 3, 8)
+    found = []
+    for number, far in enumerate((0.0, 2.0**20)):
+        path = tmp_path / f"{number}.npz"
+        Trajectories.from_arrays(source.arrays() | {"x": source.x + far}).save(path)
+        found.append(first(TrajectoryData(str(path), given=known))["x"])
+    assert_allclose(found[1], found[0], atol=1e-6)
+
+
+def test_configurations_build_them(mixed):
+    part = {
+        "class_path": "scorefield.domains.geometry.data.TrajectoryData",
+        "init_args": {"path": str(mixed), "given": "0:5,6:8", "batch_size": 3},
+    }
+    data = build(part, place="data")
+    assert first(data)["given_frames"][0].tolist() == [True] * 5 + [False] + [True] * 2
+    for change, words in (
+        ({"given": "0:8"}, r"data\.given"),
+        ({"batch_size": 0}, r"data: batch_size is 0|data\.batch"),
+    ):
+        with pytest.raises(InputError, match=words):
+            build({**part, "init_args": {**part["init_args"], **change}}, place="data").setup("fit")
+
+
+@pytest.mark.parametrize("name", ["TrajectoryData", "NBodyData", "MoleculeTrajectoryData", "PedestrianData"])
+def test_every_argument_is_typed_for_the_command_line(name):
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(LightningDataModule, "data", fail_untyped=True, required=True)
+    values = {
+        "TrajectoryData": ["--data.frames=5", "--data.given=0:2"],
+        "NBodyData": ["--data.system=springs", "--data.legacy_centering=true"],
+        "MoleculeTrajectoryData": ["--data.molecule=aspirin", "--data.bonds=[[0, 1]]"],
+        "PedestrianData": ["--data.scene=eth", "--data.test_scale=published", "--data.given=null"],
+    }[name]
+    path = f"scorefield.domains.geometry.data.{name}"
+    found = parser.parse_args([f"--data={path}", *values]).data
+    assert type(build(found.as_dict(), place="data")).__name__ == name
 
 
 def test_unknown_systems():
