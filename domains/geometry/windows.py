@@ -75,7 +75,7 @@ class FramePlan:
 
 
 class TrajectoryWindows:
-    """Windows as batches, padded to the largest of each batch.
+    """Windows as batches, padded to the largest of each batch, and conditional ones to all frames.
 
     Positions are relative to their mean: over the window, or in conditional runs over the given frames, which changes
     nothing for a network that follows translations, and keeps small numbers exact far from the origin.
@@ -149,7 +149,8 @@ class TrajectoryWindows:
         places, plan = np.asarray(indices, dtype=np.int64), self.plan
         rows, there = self.windows.rows[places], self._there(places)
         mask = self.source.mask[rows]
-        nodes, frames = _extent(mask), _extent(np.asarray(there.any(1)))
+        # What a learned prior has for each generated frame needs all of them.
+        nodes, frames = _extent(mask), plan.frames if plan.given is not None else _extent(np.asarray(there.any(1)))
         mask, there = mask[:, :nodes], there[:, :nodes, :frames]
         x = (self._cut(self.source.x, places, frames)[:, :nodes] - self._centre(places)) * there[..., None] / self.scale
         batch = {"x": _floats(x)}
@@ -158,7 +159,7 @@ class TrajectoryWindows:
         if self.source.frame_mask is not None:
             batch["frame_mask"] = torch.from_numpy(there.any(1))
         if plan.given is not None:
-            given = torch.from_numpy(plan.given[:frames])
+            given = torch.from_numpy(plan.given)
             batch["given_frames"] = given.expand(len(x), frames).clone()
             batch["given_x"] = batch["x"] * given[:, None]
         features = self._features(places, x)[:, :nodes]

@@ -37,6 +37,11 @@ def first(data, part="train_dataloader"):
     return next(iter(getattr(data, part)()))
 
 
+def prepared(data):
+    data.setup("fit")
+    return data.train_dataloader()
+
+
 def test_unconditional_batches_lie_in_their_space(mixed):
     data = TrajectoryData(str(mixed), batch_size=4)
     state = State.from_dict(first(data), ["x"])
@@ -149,7 +154,10 @@ def test_trajectories_of_different_lengths(tmp_path):
     path = str(tmp_path / "a.npz")
     data = TrajectoryData(path, given="0:3", batch_size=1)
     batch = first(data)
-    assert batch["x"].shape[2] == batch["frame_mask"].sum()
+    assert batch["x"].shape[2] == 8
+    batches = [batch["frame_mask"] for batch in data.train_dataloader()]
+    assert sorted(int(mask.sum()) for mask in batches) == [6, 6, 8, 8]
+    assert sorted(batch["x"].shape[2] for batch in prepared(TrajectoryData(path, batch_size=1))) == [6, 6, 8, 8]
     assert data.tables["lengths"] == {"6": 2, "8": 2}
     with pytest.warns(InputWarning, match="4 of 6 trajectories are shorter than 8 frames"):
         TrajectoryData(path, frames=8).setup("fit")
