@@ -85,7 +85,8 @@ class Comparison:
         figures: figures of the domain, for the report.
         notes: what was left out, and why.
         facts: further lines for the report's header (seed, versions, counts).
-        attachments: files that are needed to get the same numbers again, by name; a report writes them beside itself.
+        attachments: files that belong to a report, by name (what is needed to get the same numbers again, pages that
+            show more); it writes them beside itself.
     """
 
     domain: str

@@ -28,8 +28,8 @@ from tqdm import trange
 
 from scorefield.core.errors import InputError
 from scorefield.core.noise import stream_seed
+from scorefield.core.threads import one_thread
 from scorefield.domains.series.forecasters import RepeatedSeason, sizes
-from scorefield.domains.series.statistics.recurrent import one_thread
 
 __all__ = ["LEVELS", "RecurrentForecaster", "Training"]
 

@@ -20,7 +20,8 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 from tqdm import trange
 
-from scorefield.domains.series.statistics.recurrent import Adam, StackedGRU, one_thread, side_by_side
+from scorefield.core.threads import one_thread
+from scorefield.domains.series.statistics.recurrent import Adam, StackedGRU, side_by_side
 
 __all__ = ["Discriminated", "Discriminator", "Rows", "Task"]
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu, log_softmax, max_pool1d
 from tqdm import trange
 
-from scorefield.domains.series.statistics.recurrent import one_thread
+from scorefield.core.threads import one_thread
 
 __all__ = ["ContrastiveEncoder", "EncoderTraining", "train_encoder"]
 

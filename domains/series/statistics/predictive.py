@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 from tqdm import trange
 
+from scorefield.core.threads import one_thread
 from scorefield.domains.series.statistics.discriminative import Task
-from scorefield.domains.series.statistics.recurrent import Adam, StackedGRU, one_thread, side_by_side
+from scorefield.domains.series.statistics.recurrent import Adam, StackedGRU, side_by_side
 
 __all__ = ["Predictor"]
 

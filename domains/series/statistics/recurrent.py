@@ -12,15 +12,14 @@ of the losses (Adam is elementwise) is training each alone.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable, Sequence
 from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Adam", "StackedGRU", "one_thread", "side_by_side"]
+__all__ = ["Adam", "StackedGRU", "side_by_side"]
 
 _Size = TypeVar("_Size", bound=Hashable)
 _Result = TypeVar("_Result")
@@ -134,14 +133,3 @@ def side_by_side(sizes: Sequence[_Size], train: Callable[[list[int], _Size], lis
         chosen = [place for place, other in enumerate(sizes) if other == size]
         found.update(zip(chosen, train(chosen, size), strict=True))
     return [found[place] for place in range(len(sizes))]
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """One thread inside: sums are then taken in the same order in every run."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
