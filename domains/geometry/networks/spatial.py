@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from scorefield.domains.geometry.networks.elements import Perceptron
 from scorefield.domains.geometry.networks.layout import Layout
+from scorefield.domains.geometry.networks.messages import messages
 
 __all__ = ["SpatialLayer", "lengths"]
 
@@ -47,26 +48,19 @@ class SpatialLayer(nn.Module):
 
     def forward(self, x: Tensor, h: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:
         """Positions `[n, T, D]` and features `[n, T, H]` after the layer."""
-        own, sent, rest = self._parts(h)
+        edge, node = self.edge_mlp.first, self.node_mlp.first
+        to_own, to_sent, to_seen = edge.weight.split((self.hidden, self.hidden, 1 + self.edge_features), 1)
+        to_rest, to_total = node.weight.split(self.hidden, 1)
         difference = layout.plus_received(-layout.sent(x), x)
         squared = difference.square().sum(-1, keepdim=True)
-        size = lengths(squared) if self.pre_norm else squared
-        weight = self.edge_mlp.first.weight[:, 2 * self.hidden :]
-        before = layout.plus_received(layout.sent(sent), own)
-        message = functional.silu(self.edge_mlp.finished(_added(before, self._seen(size, layout), weight)))
-        node = _added(rest, layout.total(message), self.node_mlp.first.weight[:, self.hidden :])
-        share = self.coord_mlp(message).to(x.dtype)
+        seen = self._seen(lengths(squared) if self.pre_norm else squared, layout)
+        own, sent = functional.linear(h, to_own, edge.bias), functional.linear(h, to_sent)
+        total, share = messages(own, sent, seen, to_seen, self.edge_mlp, self.coord_mlp, layout)
+        share = share.to(x.dtype)
         if not self.pre_norm:
             share = share / ((squared + 1e-8).sqrt() + 1)
-        return x + layout.total(share * difference) / layout.counts, self.node_mlp.finished(node)
-
-    def _parts(self, h: Tensor) -> tuple[Tensor, ...]:
-        """What the first layers make of h: for the edges that a node receives, for those it sends, for the node."""
-        edge, node = self.edge_mlp.first, self.node_mlp.first
-        whole = edge.weight[:, : 2 * self.hidden].unflatten(1, (2, -1)).transpose(0, 1)
-        weight = torch.cat([whole[0], whole[1], node.weight[:, : self.hidden]])
-        bias = torch.cat([edge.bias, torch.zeros_like(edge.bias), node.bias])
-        return functional.linear(h, weight, bias).split(self.hidden, -1)
+        hidden = _added(functional.linear(h, to_rest, node.bias), total, to_total)
+        return x + layout.total(share * difference) / layout.counts, self.node_mlp.finished(hidden)
 
     def _seen(self, size: Tensor, layout: Layout) -> Tensor:
         """[n; e] of every edge and frame, `[m, T, 1 + E]`."""

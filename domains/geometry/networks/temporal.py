@@ -48,7 +48,7 @@ class TemporalLayer(nn.Module):
 
     def attend(self, x: Tensor, h: Tensor, frames: Frames) -> tuple[Tensor, Tensor, Tensor]:
         """The change of h, the new x, and the weights a `[n, T, T]`."""
-        query, key, value = self._parts(h)
+        query, key, value = (part.view(h.shape) for part in self._parts(h.flatten(0, 1)))
         codes = frames.codes.to(query.dtype)
         weight = self.time_emb.weight[:, : codes.shape[-1]]
         turned = _turned(functional.linear(query, weight.T), frames)
@@ -65,8 +65,8 @@ class TemporalLayer(nn.Module):
         perceptrons = self.q_mlp, self.k_mlp, self.v_mlp
         weight = torch.cat([perceptron.first.weight for perceptron in perceptrons])
         bias = torch.cat([perceptron.first.bias for perceptron in perceptrons])
-        hidden = functional.silu(functional.linear(h, weight, bias)).chunk(3, -1)
-        return tuple(perceptron.last(part) for perceptron, part in zip(perceptrons, hidden, strict=True))
+        hidden = functional.silu(torch.addmm(bias, h, weight.T)).chunk(3, -1)
+        return tuple(torch.addmm(perceptron.last.bias, part, perceptron.last.weight.T) for perceptron, part in zip(perceptrons, hidden, strict=True))
 
 
 def _turned(values: Tensor, frames: Frames) -> Tensor:
