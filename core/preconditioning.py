@@ -23,7 +23,7 @@ from scorefield.core.arguments import check_positive
 from scorefield.core.draws import SampleStreams
 from scorefield.core.path_ends import log_snr_ends
 from scorefield.core.paths import GaussianPath
-from scorefield.core.state import State
+from scorefield.core.state import ORIGIN, State
 from scorefield.core.system import Network, Values
 
 __all__ = ["Preconditioned"]
@@ -70,14 +70,22 @@ class Preconditioned(Network):
         """See `Network.forward`."""
         alone = t[:1] if t.stride(0) == 0 else t
         scaled, mixed = {}, {}
+        origins = {n: state.condition[ORIGIN + n] for n in self.paths if ORIGIN + n in state.condition}
         for name, path in self.paths.items():
             alpha, sigma = self._shaped(path.alpha(alone), state[name]), self._shaped(path.sigma(alone), state[name])
             variance = (alpha * self.data_std) ** 2 + sigma**2
-            scaled[name] = state[name] * variance.rsqrt()
-            mixed[name] = alpha * self.data_std**2 / variance, sigma * self.data_std * variance.rsqrt()
+            value, unit = state[name], variance.rsqrt()
+            if name in origins:
+                value = value - origins[name]
+                scaled[name] = torch.addcmul(origins[name], value, self.data_std * unit)
+            else:
+                scaled[name] = value * unit
+            share = sigma * unit * (1.0 if name in origins else self.data_std)
+            mixed[name] = alpha * self.data_std**2 / variance * value, share
         outputs: Values = self.network(state.replace(scaled), self._place(alone).expand(len(t)))
-        for name, (skip, share) in mixed.items():
-            value = torch.addcmul(skip * state[name], share, outputs[name])
+        for name, (kept, share) in mixed.items():
+            value = torch.addcmul(kept, share, outputs[name])
+            value = value + origins[name] if name in origins else value
             outputs[name] = value if self.training or self.bounds is None else value.clamp(*self.bounds)
         return outputs
 

@@ -15,10 +15,13 @@ from torch import Tensor
 
 from scorefield.core.errors import InputError
 
-__all__ = ["MASKS", "State"]
+__all__ = ["MASKS", "ORIGIN", "State"]
 
 MASKS = ("mask", "frame_mask", "given_frames")
 """The keys that a plain dictionary uses for masks."""
+
+ORIGIN = "origin_"
+"""Beginning of what a network sees in the condition of a component with an origin; its name follows."""
 
 
 @dataclass(frozen=True)

@@ -37,11 +37,11 @@ def check_layout(state: State, system: System, domain: Domain, record: ModelReco
         adjacency = isinstance(system.components[name].space, SymmetricAdjacency | DirectedAdjacency)
         if adjacency and value.shape[-1] != value.shape[-2]:
             raise _misshapen(name, value, "it must be square")
-        for axis, mask in enumerate(MASKS, start=1):  # as the spaces apply them
+        for axis, mask in zip((1, 2, 2), MASKS, strict=True):  # as the spaces apply them
             if mask in state.masks and axis < value.ndim and value.shape[axis] != state.masks[mask].shape[1]:
                 raise _misshapen(name, value, f"{mask} has shape {tuple(state.masks[mask].shape)}")
-    if "x" in state.components and state["x"].shape[-1] != sizes.get("features", state["x"].shape[-1]):
-        raise _misshapen("x", state["x"], f"the run has {sizes['features']} features, the last axis")
+    if "x" in state.components and state["x"].shape[-1] != own["x"].shape[-1]:
+        raise _misshapen("x", state["x"], f"the run has {own['x'].shape[-1]} features, the last axis")
 
 
 def _misshapen(name: str, value: Tensor, why: str) -> InputError:

@@ -17,7 +17,7 @@ from scorefield.core.noise import NoiseSource
 from scorefield.core.paths import GaussianPath
 from scorefield.core.predictions import KINDS, Kind, convert
 from scorefield.core.spaces import Space
-from scorefield.core.state import State
+from scorefield.core.state import ORIGIN, State
 
 __all__ = ["Component", "Network", "Recipe", "System", "Values", "centred", "placed"]
 
@@ -118,13 +118,18 @@ class System(nn.Module):
     def forward(self, state: State, t: Tensor, origins: Values | None = None) -> Values:
         """The network's outputs, projected onto each component's space.
 
+        The network sees components x = u + origin, and the origins as `origin_NAME` of the condition.
+
         Args:
             state: the solver's variable u, `[B, ...]` per component.
             t: times in [0, 1], `[B]`.
             origins: what `origins` returned, where it is already known.
         """
         origins = self.origins(state) if origins is None else origins
-        seen = state.replace(placed(state.components, origins)) if origins else state
+        seen = state
+        if origins:
+            told = {**state.condition, **{ORIGIN + name: origin for name, origin in origins.items()}}
+            seen = State(placed(state.components, origins), state.masks, told)
         outputs: Values = self.network(seen, t)
         for name, component in self.components.items():
             value = outputs[name]

@@ -17,7 +17,7 @@ from scorefield.domains.series.answers import Answer
 from scorefield.domains.series.completion import Job, SeriesItems
 from scorefield.domains.series.encoders import RangeEncoder
 from scorefield.domains.series.observed import Observed, layout_of, observed
-from scorefield.domains.series.plans import Stretch, gap_plan, tail_plan, window_plan
+from scorefield.core.plans import Stretch, gap_plan, tail_plan, window_plan
 from scorefield.domains.series.range_scores import RangeScores
 from scorefield.domains.series.scaling import Scaling
 from scorefield.domains.series.series_file import SeriesFile

@@ -31,7 +31,7 @@ from scorefield.core.spaces import Masked
 from scorefield.core.system import Component, System
 from scorefield.domains.series.domain import SeriesDomain
 from scorefield.domains.series.pad_ts.recipe import PaDTS
-from scorefield.domains.series.plans import gap_plan, tail_plan, window_plan
+from scorefield.core.plans import gap_plan, tail_plan, window_plan
 from scorefield.domains.series.timestamps import later
 
 LENGTH, COLUMNS = 8, ["a", "b"]

@@ -63,7 +63,7 @@ class InternalCoordinates:
         i, j, k = self.angles.T
         first, second = x[:, i] - x[:, j], x[:, k] - x[:, j]
         across = np.linalg.norm(np.cross(first, second), axis=-1)
-        return np.degrees(np.arctan2(across, (first * second).sum(-1)))
+        return np.asarray(np.degrees(np.arctan2(across, (first * second).sum(-1))))
 
     def torsions(self, x: Array) -> Array:
         """Dihedral angles in degrees from -180 to 180, `[n, d, T]`, by the sign of IUPAC."""
@@ -71,4 +71,4 @@ class InternalCoordinates:
         before, middle, after = x[:, j] - x[:, i], x[:, k] - x[:, j], x[:, end] - x[:, k]
         left, right = np.cross(before, middle), np.cross(middle, after)
         sine = (np.cross(left, right) * middle).sum(-1) / np.maximum(np.linalg.norm(middle, axis=-1), 1e-300)
-        return np.degrees(np.arctan2(sine, (left * right).sum(-1)))
+        return np.asarray(np.degrees(np.arctan2(sine, (left * right).sum(-1))))

@@ -1,7 +1,7 @@
 """What `forecast`, `impute` and `interpolate` ask of panels: which values, in which windows.
 
 A forecast looks at the last `context` values of each history (and, through lags, at those before), which also give the
-scale; a shorter horizon is the beginning of a longer one. Gaps are filled as in other series (`plans`).
+scale; a shorter horizon is the beginning of a longer one. Gaps are filled as in other series (`core.plans`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from scorefield.core.errors import InputError, InputWarning
 from scorefield.core.noise import stream_seed
 from scorefield.domains.series.answers import Answer
 from scorefield.domains.series.completion import Job, SeriesItems
-from scorefield.domains.series.plans import Stretch
+from scorefield.core.plans import Stretch
 from scorefield.domains.series.range_scores import RangeScores
 from scorefield.domains.series.tsdiff.encoding import Missing, WindowPlan, hidden_steps
 from scorefield.domains.series.tsdiff.frequency import Frequency

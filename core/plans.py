@@ -1,4 +1,4 @@
-"""Where windows of fixed length are laid over a series to fill what is missing of it.
+"""Where windows of fixed length are laid over a longer sequence to fill what is missing of it.
 
 Missing rows are taken together from left to right, as many as leave some context on both sides of a window around
 them; the window is laid so that they stand in its middle. What it fills is given to the windows after it. Windows that
