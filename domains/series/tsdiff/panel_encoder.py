@@ -31,9 +31,9 @@ PANEL_OBSERVING = Observing(
     arguments={"iterations": 1},
     std=0.005,
     prior_std=1.0,
-    solver="dpmpp-3m-sde",
+    solver="dpmpp-2m-sde",
     steps=10,
-    solver_arguments={"grid": "karras", "eta": 0.5},
+    solver_arguments={},
 )
 """How panels are forecast by default; see docs/panels.md."""
 _GIVEN_OBSERVING = Observing("self", {}, 1.0, 1.0, None, None, {})  # of it only the sampler counts: the run's own
