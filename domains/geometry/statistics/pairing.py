@@ -78,7 +78,8 @@ def make_pair(
         raise InputError(f"{min(counts)} trajectories of {frames} frames", file=few, mend="give at least 2 of 2 frames")
     kind = real.kind if real.kind is not None else generated.kind
     molecule, doubt = _molecule(real, names)
-    pair = [part.compared(frames, kind, molecule) for part in (real, generated)]
+    dt = (real if real.timed else generated).trajectories.dt
+    pair = [part.compared(frames, dt, kind, molecule) for part in (real, generated)]
     notes = [*_notes(lengths, frames, names), *([doubt] if doubt else [])]
     return Pair(pair[0], pair[1], tuple(notes), _facts(pair[0], pair[1], names))
 
@@ -88,7 +89,7 @@ def _check_alike(real: TrajectoryPopulation, generated: TrajectoryPopulation, na
     if spaces[0] != spaces[1]:
         raise InputError(f"trajectories in {spaces[1]} dimensions, {spaces[0]} in {names[0]}", file=names[1])
     steps = [part.trajectories.dt for part in (real, generated)]
-    if not np.isclose(steps[0], steps[1], rtol=1e-3):
+    if real.timed and generated.timed and not np.isclose(steps[0], steps[1], rtol=1e-3):
         what, mend = f"frames {steps[1]:g} apart, {steps[0]:g} in {names[0]}", "compare frames equally far apart"
         raise InputError(what, file=names[1], place="dt", mend=mend)
     numbers = [part.numbers for part in (real, generated)]

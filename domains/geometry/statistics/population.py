@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -198,6 +198,7 @@ class TrajectoryPopulation:
         bonds: Sequence[Sequence[int]] | NDArray[np.int64] | None = None,
     ) -> None:
         self.trajectories = trajectories_of(trajectories)
+        self.timed = isinstance(trajectories, Trajectories)  # an array does not say how far its frames are apart
         self.kind = kind_of(self.trajectories) if kind in (None, "trajectories") else kind
         self.bonds = None if bonds is None else np.asarray(bonds, dtype=np.int64).reshape(-1, 2)
         self._kept: dict[tuple[object, ...], ComparedTrajectories] = {}
@@ -214,19 +215,22 @@ class TrajectoryPopulation:
             return None
         return np.asarray(numbers[0])
 
-    def compared(self, frames: int, kind: str | None, molecule: InternalCoordinates | None) -> ComparedTrajectories:
+    def compared(
+        self, frames: int, dt: float, kind: str | None, molecule: InternalCoordinates | None
+    ) -> ComparedTrajectories:
         """The first so many frames of those trajectories that have them.
 
         Args:
             frames: of each.
+            dt: time between them.
             kind: what moves.
             molecule: internal coordinates.
         """
         bonds = b"" if molecule is None else molecule.bonds.tobytes()
-        key = (frames, kind, bonds)
+        key = (frames, dt, kind, bonds)
         if key not in self._kept:
             long_enough = self.trajectories.lengths >= frames
             whole = self.trajectories if long_enough.all() else self.trajectories[long_enough]
-            first = whole.frames(0, frames)
+            first = replace(whole.frames(0, frames), dt=dt)
             self._kept[key] = ComparedTrajectories(first, kind, molecule)
         return self._kept[key]

@@ -48,12 +48,14 @@ def _of_pairs(network: nn.Sequential, h: Tensor, distances: Tensor) -> Tensor:
 
 def _sum_of_others(edges: Tensor) -> Tensor:
     """sum_{j != i} e_ij of `[B, N, N, F]`."""
-    return edges.sum(2) - torch.diagonal(edges, dim1=1, dim2=2).transpose(1, 2)
+    found: Tensor = edges.sum(2) - torch.diagonal(edges, dim1=1, dim2=2).transpose(1, 2)
+    return found
 
 
 def _distances(x: Tensor) -> Tensor:
     """Between nodes, by channel: `[B, N, N, C]` of `[B, N, C, D]`."""
-    return torch.linalg.vector_norm(x[:, :, None] - x[:, None], dim=-1)
+    found: Tensor = torch.linalg.vector_norm(x[:, :, None] - x[:, None], dim=-1)
+    return found
 
 
 def _apply(layer: nn.Linear, x: Tensor) -> Tensor:

@@ -150,7 +150,8 @@ def prediction_score(
     def errors(network: Surrogate, chosen: Rows, nodes: int) -> Tensor:
         x = motions.x[chosen, :nodes]
         predicted, _ = network(motions.nodes[chosen, :nodes, :given], x[:, :, :given])
-        return ((predicted - x[:, :, given:]) ** 2).mean((1, 2, 3))
+        found: Tensor = ((predicted - x[:, :, given:]) ** 2).mean((1, 2, 3))
+        return found
 
     network = _trained(motions, train, given, frames - given, errors, generator, training, progress)
     with torch.no_grad(), one_thread():
