@@ -6,6 +6,7 @@ Nothing but plain data is read from them.
 from __future__ import annotations
 
 import json
+import math
 import pickle
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -90,7 +91,7 @@ def whole_number(settings: Mapping[str, Any], key: str, file: Path) -> int:
         raise InputError("key is missing", file=file, place=key)
     try:
         value = int(settings[key])
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):  # the last for Infinity, which JSON files may hold
         value = 0
     if value < 1 or isinstance(settings[key], bool) or str(value) != str(settings[key]):
         raise InputError(f"{settings[key]!r} is no whole number above 0", file=file, place=key)
@@ -98,15 +99,20 @@ def whole_number(settings: Mapping[str, Any], key: str, file: Path) -> int:
 
 
 def number_of(value: Any, key: str, file: Path) -> float:
-    """A number.
+    """A finite number.
 
     Raises:
         InputError: it is none.
     """
     try:
-        return float(value)
+        number = math.nan if isinstance(value, bool) else float(value)
+    except OverflowError:
+        number = math.inf
     except (TypeError, ValueError):
         raise InputError(f"{value!r} is no number", file=file, place=key) from None
+    if not math.isfinite(number):
+        raise InputError(f"{value!r} is no finite number", file=file, place=key)
+    return number
 
 
 @contextmanager

@@ -113,13 +113,25 @@ def test_weights_before_the_first_forward_are_the_same_model(shared_dir: Path, t
         ({"normalization": "zscore"}, "only mean is"),
         ({"use_features": True}, "features of time"),
         ({"beta_end": 0.2}, "only 0.1 is"),
+        ({"beta_end": float("nan")}, "own.config.json: beta_end: nan is no finite number"),
+        ({"fallback_scale": 0}, "own.config.json: fallback_scale: 0 is no scale; give the mean size"),
+        ({"fallback_scale": -2.5}, "fallback_scale: -2.5 is no scale"),
+        ({"fallback_scale": float("inf")}, "fallback_scale: inf is no finite number"),
+        ({"fallback_scale": float("nan")}, "fallback_scale: nan is no finite number"),
+        ({"fallback_scale": 10**400}, "is no finite number"),
+        ({"fallback_scale": True}, "True is no finite number"),
+        ({"fallback_scale": "much"}, "'much' is no number"),
+        ({"timesteps": float("inf")}, "timesteps: inf is no whole number above 0"),
+        ({"lags": [5, 5]}, r"lags: \[5, 5\] names a lag twice"),
+        ({"lags": [True]}, r"lags: \[True\] is no list of steps"),
     ],
 )
 def test_settings_that_do_not_fit(prefix: Path, changes: dict[str, Any], message: str) -> None:
     settings = {name: value for name, value in {**SETTINGS, **changes}.items() if value is not None}
     prefix.with_name("own.config.json").write_text(json.dumps(settings))
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(InputError, match=message) as caught:
         import_tsdiff(str(prefix))
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["input_init.0.weight", "residual_blocks.0.s4block.layer.D", "out_linear.2.bias"])

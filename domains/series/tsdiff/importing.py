@@ -162,12 +162,17 @@ def _tables(settings: Mapping[str, Any], sizes: Mapping[str, int], given: bool, 
     lags = settings.get("lags")
     if lags is None:
         lags = list(frequency.lags()) if count else []
-    if not isinstance(lags, list) or not all(isinstance(lag, int) and lag > 0 for lag in lags):
+    if not isinstance(lags, list) or not all(type(lag) is int and lag > 0 for lag in lags):
         raise InputError(f"{lags!r} is no list of steps", file=file, place="lags")
+    if len(set(lags)) < len(lags):
+        raise InputError(f"{lags!r} names a lag twice", file=file, place="lags")
     if len(lags) != count:
         what = f"{len(lags)} lags, where the weights are of {count}"
         raise InputError(what, file=file, place="lags", mend="list the lags that the model was trained with")
     scale = number_of(settings.get("fallback_scale", 1.0), "fallback_scale", file)
+    if scale <= 0:
+        mend = "give the mean size of the training values, or leave it out"
+        raise InputError(f"{scale:g} is no scale", file=file, place="fallback_scale", mend=mend)
     return {
         "kind": "panel",
         "columns": ["target"],
