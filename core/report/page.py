@@ -87,11 +87,16 @@ def short_names(names: Sequence[str]) -> list[str]:
 
 
 def _lines(comparisons: Sequence[Comparison]) -> list[_Line]:
+    """A line for each statistic of any comparison; what another lacks is empty there."""
+    firsts: dict[str, Row] = {}
+    for comparison in comparisons:
+        for row in comparison.rows:
+            firsts.setdefault(row.name, row)
     lines = []
-    for place, first in enumerate(comparisons[0].rows):
-        rows = [comparison.rows[place] for comparison in comparisons]
+    for name, first in firsts.items():
+        rows = [{row.name: row for row in comparison.rows}.get(name, Row(name, None)) for comparison in comparisons]
         scale = max((_reach(row) for row in rows), default=0.0)
-        lines.append(_Line(first.name, first.description, first.better, [_cell(row, scale) for row in rows]))
+        lines.append(_Line(name, first.description, first.better, [_cell(row, scale) for row in rows]))
     return lines
 
 

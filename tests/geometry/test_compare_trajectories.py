@@ -234,6 +234,21 @@ def test_the_report(springs, tmp_path):
     assert [figure.title.split()[0] for figure in found.figures] == ["Trajectories", "Distributions", "Mean", "Energy"]
 
 
+def test_a_report_of_several_that_have_not_the_same_statistics(springs):
+    """Without edges there are no energies: what stands beneath them must not move up."""
+    settings = {"resampling": Resampling(0, 0, 0), "figures": False}
+    whole, bare = (compare_trajectories(springs[:30], part, **settings) for part in (springs[30:], springs[30:].x))
+    names = [row.name for row in whole.rows]
+    assert [name for name in names if name not in ("energy_drift", "w1_energy")] == [row.name for row in bare.rows]
+    for pair in ([whole, bare], [bare, whole]):
+        page = report_html(pair)
+        for name in names:
+            line = page[page.index(f"<b>{name}</b>") :].split("</tr>")[0]
+            cells = re.findall(r'<td class="value first">(.*?)</td>', line)
+            assert (cells[pair.index(bare)] == "–") == (name in ("energy_drift", "w1_energy"))
+            assert cells[pair.index(whole)] != "–"
+
+
 def test_the_same_again(springs):
     first, again, other = (
         compare_trajectories(springs[:30], springs[30:], resampling=QUICK, figures=False, seed=seed).as_json()
