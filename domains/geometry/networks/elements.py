@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["Frames", "Perceptron", "linear_of", "sinusoids"]
+__all__ = ["Frames", "Perceptron", "linear", "linear_of", "sinusoids"]
 
 
 class Perceptron(nn.Module):
@@ -40,13 +40,21 @@ class Perceptron(nn.Module):
         """The layer behind it."""
         return linear_of(self.actions, 2)
 
+    @property
+    def weights(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Weight and bias of the first layer, and of the last."""
+        return self.first.weight, self.first.bias, self.last.weight, self.last.bias
+
     def forward(self, values: Tensor) -> Tensor:
         """`[..., outputs]` from `[..., inputs]`."""
-        return self.finished(self.first(values))
+        return linear(functional.silu(linear(values, self.first.weight, self.first.bias)), *self.weights[2:])
 
-    def finished(self, hidden: Tensor) -> Tensor:
-        """`[..., outputs]` from what the first layer gave."""
-        return cast(Tensor, self.last(functional.silu(hidden)))
+
+def linear(values: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """values weight^T + bias, over the last axis; on a CPU a sum in place costs less than a product onto the bias."""
+    if values.device.type != "cpu":
+        return functional.linear(values, weight, bias)
+    return functional.linear(values.flatten(0, -2), weight).add_(bias).unflatten(0, values.shape[:-1])
 
 
 def linear_of(layers: nn.Sequential, number: int) -> nn.Linear:

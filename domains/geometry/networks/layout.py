@@ -9,7 +9,7 @@ are kept as long as these stay the same tensors: one a batch in training, one a 
 from __future__ import annotations
 
 import weakref
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -17,46 +17,7 @@ from torch import Tensor
 from scorefield.core.errors import InputError
 from scorefield.core.state import State
 
-__all__ = ["Layout", "LayoutMemory", "Part"]
-
-
-@dataclass(frozen=True)
-class Part:
-    """Some nodes next to each other and all edges that they receive.
-
-    Attributes:
-        nodes: which nodes.
-        edges: which edges.
-        receivers: the receiving node of each edge, counted from the first node of the part.
-        senders: the sending node of each edge.
-        degree: see `Layout`.
-    """
-
-    nodes: slice
-    edges: slice
-    receivers: Tensor
-    senders: Tensor
-    degree: int | None
-
-    @property
-    def size(self) -> int:
-        """Number of edges."""
-        return len(self.senders)
-
-    def add_received(self, messages: Tensor, values: Tensor) -> None:
-        """Add to messages of the part what the receiver has of `values` `[n, ...]`."""
-        values = values[self.nodes]
-        if self.degree is not None:
-            messages.unflatten(0, (-1, self.degree)).add_(values[:, None])
-        else:
-            messages.add_(values.index_select(0, self.receivers))
-
-    def put_total(self, messages: Tensor, total: Tensor) -> None:
-        """Write sums over the edges of each node of the part into `total` `[n, ...]`."""
-        if self.degree is not None:
-            torch.sum(messages.unflatten(0, (-1, self.degree)), 1, out=total[self.nodes])
-        else:
-            total[self.nodes].zero_().index_add_(0, self.receivers, messages)
+__all__ = ["Layout", "LayoutMemory"]
 
 
 @dataclass(frozen=True)
@@ -82,7 +43,6 @@ class Layout:
     degree: int | None
     counts: Tensor
     features: Tensor | None
-    _parts: dict[int, list[Part]] = field(default_factory=dict, compare=False, repr=False)
 
     def packed(self, values: Tensor) -> Tensor:
         """The existing nodes' rows `[n, ...]` of `[B, N, ...]`."""
@@ -104,29 +64,40 @@ class Layout:
         """Messages `[m, ...]` and what the receiver of each has, `[n, ...]`: their sum."""
         if self.degree is not None:
             return (messages.unflatten(0, (-1, self.degree)) + values[:, None]).flatten(0, 1)
-        return messages + values.index_select(0, self.row)
+        return messages + self.received(values)
 
     def total(self, messages: Tensor) -> Tensor:
         """The sum over the edges that each node receives: `[n, ...]` from `[m, ...]`."""
         if self.degree is not None:
             return messages.unflatten(0, (-1, self.degree)).sum(1)
+        return self._summed(messages, self.row)
+
+    def _summed(self, messages: Tensor, nodes: Tensor) -> Tensor:
         zeros = messages.new_zeros(len(self.graph), *messages.shape[1:])
         if messages.device.type == "cpu":
-            return zeros.index_add(0, self.row, messages)
-        return zeros.index_put((self.row,), messages, accumulate=True)  # in a fixed order, unlike index_add
+            return zeros.index_add_(0, nodes, messages)
+        return zeros.index_put_((nodes,), messages, accumulate=True)  # in a fixed order, unlike index_add
 
-    def parts(self, most: int) -> list[Part]:
-        """The nodes cut into parts of about so many edges; no node's edges are cut."""
-        if most not in self._parts:
-            ends = torch.bincount(self.row, minlength=len(self.graph)).cumsum(0).tolist()
-            parts, first, begin = [], 0, 0
-            for node, end in enumerate(ends):
-                if end - begin >= most or node == len(ends) - 1:
-                    nodes, edges = slice(first, node + 1), slice(begin, end)
-                    parts.append(Part(nodes, edges, self.row[edges] - first, self.col[edges], self.degree))
-                    first, begin = node + 1, end
-            self._parts[most] = parts
-        return self._parts[most]
+    def received(self, values: Tensor) -> Tensor:
+        """What the receiver of each edge has: `[m, ...]` from `[n, ...]`."""
+        return values.index_select(0, self.row)
+
+    def add_received(self, messages: Tensor, values: Tensor) -> None:
+        """`plus_received`, into `messages`."""
+        if self.degree is not None:
+            messages.unflatten(0, (-1, self.degree)).add_(values[:, None])
+        else:
+            messages.add_(self.received(values))
+
+    def collected(self, messages: Tensor) -> Tensor:
+        """The sum over the edges that each node sends: `[n, ...]` from `[m, ...]`."""
+        return self._summed(messages, self.col)
+
+    def seen(self, size: Tensor) -> Tensor:
+        """A number of every edge and frame `[m, T, 1]` and the features of the edge, `[m, T, 1 + E]`."""
+        if self.features is None:
+            return size
+        return torch.cat([size, self.features[:, None].expand(-1, size.shape[1], -1)], -1)
 
     @classmethod
     def of(cls, state: State) -> Layout:

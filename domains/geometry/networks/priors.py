@@ -53,7 +53,7 @@ class _Split:
     def of(cls, state: State) -> _Split:
         given, exist = state.masks.get("given_frames"), state.masks.get("frame_mask")
         if given is None or "given_x" not in state.condition:
-            raise InputError("a conditional model without given frames", mend="give given_frames and given_x")
+            raise InputError("a conditional model without given frames", mend="give given_frames and given_x; `scorefield forecast` and `interpolate` read them")
         there = torch.ones_like(given) if exist is None else exist
         given, generated = given & there, ~given & there
         counts = given.sum(1)

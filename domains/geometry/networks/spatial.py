@@ -17,11 +17,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from scorefield.domains.geometry.networks.elements import Perceptron
+from scorefield.domains.geometry.networks.elements import Perceptron, linear
 from scorefield.domains.geometry.networks.layout import Layout
-from scorefield.domains.geometry.networks.messages import messages
+from scorefield.domains.geometry.networks.spatial_written_out import SpatialWeights, written_out
 
-__all__ = ["SpatialLayer", "lengths"]
+__all__ = ["SpatialLayer", "lengths", "plainly"]
 
 
 def lengths(squared: Tensor) -> Tensor:
@@ -41,34 +41,34 @@ class SpatialLayer(nn.Module):
 
     def __init__(self, hidden: int, edge_features: int, pre_norm: bool = False) -> None:
         super().__init__()
-        self.hidden, self.edge_features, self.pre_norm = hidden, edge_features, pre_norm
+        self.pre_norm = pre_norm
         self.edge_mlp = Perceptron(2 * hidden + 1 + edge_features, hidden, hidden)
         self.coord_mlp = Perceptron(hidden, hidden, 1)
         self.node_mlp = Perceptron(2 * hidden, hidden, hidden)
 
     def forward(self, x: Tensor, h: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:
         """Positions `[n, T, D]` and features `[n, T, H]` after the layer."""
-        edge, node = self.edge_mlp.first, self.node_mlp.first
-        to_own, to_sent, to_seen = edge.weight.split((self.hidden, self.hidden, 1 + self.edge_features), 1)
-        to_rest, to_total = node.weight.split(self.hidden, 1)
-        difference = layout.plus_received(-layout.sent(x), x)
-        squared = difference.square().sum(-1, keepdim=True)
-        seen = self._seen(lengths(squared) if self.pre_norm else squared, layout)
-        own, sent = functional.linear(h, to_own, edge.bias), functional.linear(h, to_sent)
-        total, share = messages(own, sent, seen, to_seen, self.edge_mlp, self.coord_mlp, layout)
-        share = share.to(x.dtype)
-        if not self.pre_norm:
-            share = share / ((squared + 1e-8).sqrt() + 1)
-        hidden = _added(functional.linear(h, to_rest, node.bias), total, to_total)
-        return x + layout.total(share * difference) / layout.counts, self.node_mlp.finished(hidden)
-
-    def _seen(self, size: Tensor, layout: Layout) -> Tensor:
-        """[n; e] of every edge and frame, `[m, T, 1 + E]`."""
-        if not self.edge_features or layout.features is None:
-            return size
-        return torch.cat([size, layout.features[:, None].expand(-1, size.shape[1], -1)], -1)
+        weights = SpatialWeights(*self.edge_mlp.weights, *self.coord_mlp.weights, *self.node_mlp.weights)
+        if torch.is_autocast_enabled(x.device.type):
+            return plainly(x, h, layout, self.pre_norm, weights)
+        return written_out(x, h, layout, self.pre_norm, weights, plainly)
 
 
-def _added(start: Tensor, values: Tensor, weight: Tensor) -> Tensor:
-    """start + values weight^T, over the last axis."""
-    return torch.addmm(start.flatten(0, 1), values.flatten(0, 1), weight.T).unflatten(0, start.shape[:2])
+def plainly(x: Tensor, h: Tensor, layout: Layout, pre_norm: bool, weights: SpatialWeights) -> tuple[Tensor, Tensor]:
+    """The layer, differentiated by PyTorch."""
+    hidden = h.shape[-1]
+    to_own, to_sent, to_seen = weights.edge.split((hidden, hidden, weights.edge.shape[1] - 2 * hidden), 1)
+    to_rest, to_total = weights.node.split(hidden, 1)
+    difference = layout.plus_received(-layout.sent(x), x)
+    squared = difference.square().sum(-1, keepdim=True)
+    seen = layout.seen(lengths(squared) if pre_norm else squared)
+    own, sent = linear(h, to_own, weights.edge_bias), functional.linear(h, to_sent)
+    before = layout.plus_received(functional.linear(seen, to_seen) + layout.sent(sent), own)
+    message = functional.silu(linear(functional.silu(before), weights.edge_last, weights.edge_last_bias))
+    deep = functional.silu(linear(message, weights.coord, weights.coord_bias))
+    share = linear(deep, weights.coord_last, weights.coord_last_bias).to(x.dtype)
+    if not pre_norm:
+        share = share / ((squared + 1e-8).sqrt() + 1)
+    node = linear(h, to_rest, weights.node_bias) + functional.linear(layout.total(message), to_total)
+    moved = x + layout.total(share * difference) / layout.counts
+    return moved, linear(functional.silu(node), weights.node_last, weights.node_last_bias)

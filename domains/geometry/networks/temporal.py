@@ -5,10 +5,11 @@ With r_ts = W emb(t - s) + b for frames t and s
     a_ts = softmax_s(q_t . (k_s + r_ts)),    h_t' = h_t + sum_s a_ts (v_s + r_ts),
     w_s = MLP(v_s),    x_t' = x_t + sum_s a_ts w_s (x_t - x_s),
 
-no scale in the softmax. Sines and cosines of t - s are products of those of t and s, so q_t . W emb(t - s) is
-p_t . [sin(s f); cos(s f)] with p_t a rotation of W^T q_t by the angles t f, and sum_s a_ts emb(t - s) the like of
-sum_s a_ts [sin(s f); cos(s f)]: relative times cost two small products with a constant table. b moves all logits of a
-frame alike, and adds to h_t' once, as the a_ts sum to 1.
+no scale in the softmax. Sines and cosines of t - s are products of those of t and s: with the code
+g(s) = [sin(s f); cos(s f)] and the reflection R_t, which takes sine and cosine parts (a, b) to
+(b sin(t f) - a cos(t f), a sin(t f) + b cos(t f)), it is p . emb(t - s) = R_t p . g(s), and
+sum_s a_ts emb(t - s) = R_t sum_s a_ts g(s). So relative times cost two small products with a constant table. b moves
+all logits of a frame alike, and adds to h_t' once, as the a_ts sum to 1.
 
 Sources: Han et al. 2024 (arXiv 2410.13027); Su et al. 2021 (arXiv 2104.09864) for relative positions by rotation.
 """
@@ -19,9 +20,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from scorefield.domains.geometry.networks.elements import Frames, Perceptron
+from scorefield.domains.geometry.networks.elements import Frames, Perceptron, linear
+from scorefield.domains.geometry.networks.temporal_written_out import TemporalWeights, reflected, written_out
 
-__all__ = ["TemporalLayer"]
+__all__ = ["TemporalLayer", "plainly"]
 
 
 class TemporalLayer(nn.Module):
@@ -34,58 +36,50 @@ class TemporalLayer(nn.Module):
 
     def __init__(self, hidden: int, embedding: int) -> None:
         super().__init__()
-        self.embedding = embedding
         self.time_emb = nn.Linear(embedding, hidden)
         self.q_mlp = Perceptron(hidden, hidden, hidden)
         self.k_mlp = Perceptron(hidden, hidden, hidden)
         self.v_mlp = Perceptron(hidden, hidden, hidden)
         self.x_mlp = Perceptron(hidden, hidden, 1)
 
+    @property
+    def weights(self) -> TemporalWeights:
+        """All weights."""
+        perceptrons = self.q_mlp, self.k_mlp, self.v_mlp, self.x_mlp
+        flat = (weight for perceptron in perceptrons for weight in perceptron.weights)
+        return TemporalWeights(self.time_emb.weight, self.time_emb.bias, *flat)
+
     def forward(self, x: Tensor, h: Tensor, frames: Frames) -> tuple[Tensor, Tensor]:
         """Positions `[n, T, D]` and features `[n, T, H]` after the layer."""
-        change, moved, _ = self.attend(x, h, frames)
-        return moved, h + change
-
-    def attend(self, x: Tensor, h: Tensor, frames: Frames) -> tuple[Tensor, Tensor, Tensor]:
-        """The change of h, the new x, and the weights a `[n, T, T]`."""
-        query, key, value = (part.view(h.shape) for part in self._parts(h.flatten(0, 1)))
-        codes = frames.codes.to(query.dtype)
-        weight = self.time_emb.weight[:, : codes.shape[-1]]
-        turned = _turned(functional.linear(query, weight.T), frames)
-        logits = torch.baddbmm(turned @ codes.transpose(-1, -2), query, key.transpose(1, 2))
-        if frames.exist is not None:
-            logits = logits.masked_fill(~frames.exist[:, None], torch.finfo(logits.dtype).min)
-        attention = logits.softmax(-1)
-        relative = functional.linear(_turned_back(attention.to(codes.dtype) @ codes, frames), weight, self.time_emb.bias)
-        change = torch.baddbmm(relative, attention.to(value.dtype), value)
-        return change, _moved(x, attention, self.x_mlp(value)), attention
-
-    def _parts(self, h: Tensor) -> tuple[Tensor, ...]:
-        """Queries, keys and values; their first layers are one product."""
-        perceptrons = self.q_mlp, self.k_mlp, self.v_mlp
-        weight = torch.cat([perceptron.first.weight for perceptron in perceptrons])
-        bias = torch.cat([perceptron.first.bias for perceptron in perceptrons])
-        hidden = functional.silu(torch.addmm(bias, h, weight.T)).chunk(3, -1)
-        return tuple(torch.addmm(perceptron.last.bias, part, perceptron.last.weight.T) for perceptron, part in zip(perceptrons, hidden, strict=True))
+        if torch.is_autocast_enabled(x.device.type):
+            return plainly(x, h, frames, self.weights)
+        return written_out(x, h, frames, self.weights, plainly)
 
 
-def _turned(values: Tensor, frames: Frames) -> Tensor:
-    """p with p_t . [sin(s f); cos(s f)] = values_t . [sin((t - s) f); cos((t - s) f)]."""
-    a, b = values.chunk(2, -1)
-    sines, cosines = frames.sines, frames.cosines
-    return torch.cat([b * sines - a * cosines, a * sines + b * cosines], -1).to(values.dtype)
-
-
-def _turned_back(sums: Tensor, frames: Frames) -> Tensor:
-    """The sums of sin((t - s) f) and cos((t - s) f) from those of sin(s f) and cos(s f)."""
-    a, b = sums.chunk(2, -1)
-    sines, cosines = frames.sines, frames.cosines
-    return torch.cat([sines * b - cosines * a, cosines * b + sines * a], -1).to(sums.dtype)
-
-
-def _moved(x: Tensor, attention: Tensor, weight: Tensor) -> Tensor:
-    """x_t + sum_s a_ts w_s (x_t - x_s), in the positions' own type."""
+def plainly(x: Tensor, h: Tensor, frames: Frames, weights: TemporalWeights) -> tuple[Tensor, Tensor]:
+    """The layer, differentiated by PyTorch."""
+    value, change, attention = attend(h, frames, weights)
+    number = _perceptron(value, *weights.of("x"))
     with torch.autocast(x.device.type, enabled=False):
-        shares = attention.to(x.dtype) * weight.to(x.dtype).transpose(1, 2)
+        shares = attention.to(x.dtype) * number.to(x.dtype).transpose(1, 2)
         place = x - x.mean(1, keepdim=True)  # positions far off lose no digits in the difference
-        return x + place * shares.sum(-1, keepdim=True) - torch.bmm(shares, place)
+        moved = x + place * shares.sum(-1, keepdim=True) - torch.bmm(shares, place)
+    return moved, h + change
+
+
+def attend(h: Tensor, frames: Frames, weights: TemporalWeights) -> tuple[Tensor, Tensor, Tensor]:
+    """Values `[n, T, H]`, the change of h, and the weights a `[n, T, T]`."""
+    query, key, value = (_perceptron(h, *weights.of(name)) for name in "qkv")
+    codes = frames.codes
+    time = weights.time[:, : codes.shape[-1]]
+    turned = reflected(functional.linear(query, time.T), frames)
+    logits = torch.baddbmm(turned @ codes.transpose(-1, -2).to(turned.dtype), query, key.transpose(1, 2))
+    if frames.exist is not None:
+        logits = logits.masked_fill(~frames.exist[:, None], torch.finfo(logits.dtype).min)
+    attention = logits.softmax(-1)
+    relative = linear(reflected(attention @ codes.to(attention.dtype), frames), time, weights.time_bias)
+    return value, relative + torch.bmm(attention.to(value.dtype), value), attention
+
+
+def _perceptron(values: Tensor, first: Tensor, first_bias: Tensor, last: Tensor, last_bias: Tensor) -> Tensor:
+    return linear(functional.silu(linear(values, first, first_bias)), last, last_bias)
