@@ -50,17 +50,18 @@ class _Spatial(torch.autograd.Function):
     def forward(
         ctx: Any, layout: Layout, pre_norm: bool, plain: Plain, x: Tensor, h: Tensor, *tensors: Tensor
     ) -> tuple[Tensor, Tensor]:
-        weights, flat = SpatialWeights(*tensors), h.flatten(0, 1)
+        weights, flat = SpatialWeights(*tensors), _different(h).flatten(0, 1)
         frames, hidden = h.shape[1:]
         difference = layout.sent(x).neg_()
         layout.add_received(difference, x)
         squared = difference.square().sum(-1, keepdim=True)
         size = squared.sqrt() if pre_norm else squared
         seen = layout.seen(size).flatten(0, 1)
-        own = product(flat, weights.edge[:, :hidden], weights.edge_bias)
-        sent = product(flat, weights.edge[:, hidden : 2 * hidden])
-        z1 = layout.sent(sent.unflatten(0, (-1, frames)))
-        layout.add_received(z1, own.unflatten(0, (-1, frames)))
+        own = product(flat, weights.edge[:, :hidden], weights.edge_bias).unflatten(0, (len(h), -1))
+        sent = product(flat, weights.edge[:, hidden : 2 * hidden]).unflatten(0, (len(h), -1))
+        rest = product(flat, weights.node[:, :hidden], weights.node_bias).unflatten(0, (len(h), -1))
+        z1 = layout.sent(sent.expand(h.shape))
+        layout.add_received(z1, own)
         z1 = z1.flatten(0, 1).addmm_(seen, weights.edge[:, 2 * hidden :].T)
         a1 = silu(z1)
         z2 = product(a1, weights.edge_last, weights.edge_last_bias)
@@ -71,7 +72,7 @@ class _Spatial(torch.autograd.Function):
         share = number if pre_norm else number / (squared + 1e-8).sqrt_().add_(1)
         moved = layout.total(share * difference).div_(layout.counts).add_(x)
         total = layout.total(message.unflatten(0, (-1, frames))).flatten(0, 1)
-        z4 = product(flat, weights.node[:, :hidden], weights.node_bias).addmm_(total, weights.node[:, hidden:].T)
+        z4 = (total @ weights.node[:, hidden:].T).view(h.shape).add_(rest).flatten(0, 1)
         a4 = silu(z4)
         features = product(a4, weights.node_last, weights.node_last_bias)
         kept = difference, squared, seen, z1, a1, z2, message, z3, a3, number, total, z4, a4
@@ -112,7 +113,7 @@ class _Gradients(LayerGradients):
     def below(self, h: Tensor, kept: tuple[Tensor, ...], above_x: Tensor, above_h: Tensor) -> tuple[Tensor, Tensor]:
         """Those of positions and features; `kept` as `_Spatial` keeps it."""
         difference, squared, seen, z1, a1, z2, message, z3, a3, number, total, z4, a4 = kept
-        frames, hidden, flat, w = h.shape[1], h.shape[2], h.flatten(0, 1), self.weights
+        frames, hidden, flat, w = h.shape[1], h.shape[2], _different(h).flatten(0, 1), self.weights
         node = self.through("node_last", above_h.reshape(-1, hidden), a4, z4)
         to_difference, to_squared, to_number = self._moves(above_x, difference, squared, number)
         gradient = self.through("coord_last", to_number.flatten(0, 1), a3, z3)
@@ -121,12 +122,13 @@ class _Gradients(LayerGradients):
         self.layout.add_received(gradient.unflatten(0, (-1, frames)), to_total)
         gradient = self.through("edge_last", silu_below(gradient, z2), a1, z1)
         messages = gradient.unflatten(0, (-1, frames))
-        own, sent = self.layout.total(messages).flatten(0, 1), self.layout.collected(messages).flatten(0, 1)
-        to_h = (node @ w.node[:, :hidden]).addmm_(own, w.edge[:, :hidden])
+        own, sent = self.layout.total(messages), self.layout.collected(messages)
+        rest, own, sent = (_common(value, h).flatten(0, 1) for value in (node.view(h.shape), own, sent))
+        to_h = (rest @ w.node[:, :hidden]).addmm_(own, w.edge[:, :hidden])
         to_h.addmm_(sent, w.edge[:, hidden : 2 * hidden])
         if self.learning:
-            self.found["node_bias"], self.found["edge_bias"] = node.sum(0), own.sum(0)
-            self.found["node"] = torch.cat([node.T @ flat, node.T @ total], 1)
+            self.found["node_bias"], self.found["edge_bias"] = rest.sum(0), own.sum(0)
+            self.found["node"] = torch.cat([rest.T @ flat, node.T @ total], 1)
             self.found["edge"] = torch.cat([own.T @ flat, sent.T @ flat, gradient.T @ seen], 1)
         to_size = (gradient @ w.edge[:, 2 * hidden : 2 * hidden + 1]).view_as(squared)
         if self.pre_norm:
@@ -136,7 +138,8 @@ class _Gradients(LayerGradients):
             to_squared.add_(to_size)
         to_difference.addcmul_(difference, to_squared, value=2)
         to_x = self.layout.total(to_difference).sub_(self.layout.collected(to_difference)).add_(above_x)
-        return to_x, to_h.view_as(h)
+        to_h = to_h.unflatten(0, (len(h), -1))
+        return to_x, to_h if to_h.shape == h.shape else (to_h / frames).expand(h.shape)
 
     def _moves(
         self, above: Tensor, difference: Tensor, squared: Tensor, number: Tensor
@@ -151,3 +154,13 @@ class _Gradients(LayerGradients):
         share, to_number = number / divisor, to_share.div_(divisor)
         return moves.mul_(share), (to_number * share).div_(root).mul_(-0.5), to_number
 
+
+
+def _different(h: Tensor) -> Tensor:
+    """Features `[n, T, H]`, or `[n, 1, H]` where they were expanded from one frame."""
+    return h if h.stride(1) else h[:, :1]
+
+
+def _common(gradient: Tensor, h: Tensor) -> Tensor:
+    """The gradient at what `_different` gave."""
+    return gradient if h.stride(1) else gradient.sum(1, keepdim=True)

@@ -1,6 +1,12 @@
-"""The temporal layer of EGTN with its derivative written out: a tenth of the steps that PyTorch would record.
+"""The temporal layer of EGTN with its derivative written out, in a fraction of the steps that PyTorch would record.
 
-Second derivatives go through the layer as it is written in `temporal`, where the formulas stand.
+With a_q and a_k the activations before the last layers of queries and keys, and C = [W_k, W] the last weights of keys
+and those of embedded times,
+
+    q_t . k_s + R_t W^T q_t . g(s) = u . a_k + R_t u' . g(s) + what is the same for all s,    [u; u'] = C^T (W_q a_q + b_q),
+
+and C^T W_q is one small product of weights: keys themselves are never made. Second derivatives go through the layer as
+it is written in `temporal`, where the formulas stand.
 """
 
 from __future__ import annotations
@@ -13,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from scorefield.domains.geometry.networks.elements import Frames
-from scorefield.domains.geometry.networks.gradients import LayerGradients, again, product, silu
+from scorefield.domains.geometry.networks.gradients import LayerGradients, again, product, silu, silu_below
 
 __all__ = ["TemporalWeights", "reflected", "written_out"]
 
@@ -71,31 +77,27 @@ class _Temporal(torch.autograd.Function):
     def forward(
         ctx: Any, frames: Frames, plain: Plain, x: Tensor, h: Tensor, *tensors: Tensor
     ) -> tuple[Tensor, Tensor]:
-        weights, flat, codes = TemporalWeights(*tensors), h.flatten(0, 1), frames.codes
-        time = weights.time[:, : codes.shape[-1]]
-        deep = h.new_empty(3, *flat.shape)
-        for number, name in enumerate("qkv"):
-            first, first_bias, _, _ = weights.of(name)
-            torch.mm(flat, first.T, out=deep[number]).add_(first_bias)
+        weights, flat, codes, hidden = TemporalWeights(*tensors), h.flatten(0, 1), frames.codes, h.shape[-1]
+        deep = product(flat, *_first(weights))
         active = silu(deep)
-        query, key, value = (
-            product(active[number], *weights.of(name)[2:]).view(h.shape) for number, name in enumerate("qkv")
-        )
-        logits = reflected(query @ time, frames) @ codes.transpose(-1, -2)
-        logits.baddbmm_(query, key.transpose(1, 2))
+        of_query, of_key, of_value = active.chunk(3, 1)
+        joined = torch.cat([weights.k_last, weights.time[:, : codes.shape[-1]]], 1)
+        asked = (of_query @ (weights.q_last.T @ joined)).add_(weights.q_last_bias @ joined).unflatten(0, h.shape[:2])
+        value = product(of_value, weights.v_last, weights.v_last_bias).view(h.shape)
+        logits = reflected(asked[..., hidden:], frames) @ codes.transpose(-1, -2)
+        logits.baddbmm_(asked[..., :hidden], of_key.unflatten(0, h.shape[:2]).transpose(1, 2))
         if frames.exist is not None:
             logits.masked_fill_(~frames.exist[:, None], torch.finfo(logits.dtype).min)
         attention = logits.softmax(-1)
         relative = reflected(attention @ codes, frames)
-        features = (relative.flatten(0, 1) @ time.T).add_(weights.time_bias).view(h.shape)
+        features = product(relative.flatten(0, 1), joined[:, hidden:], weights.time_bias).view(h.shape)
         features.baddbmm_(attention, value).add_(h)
-        first, first_bias, last, last_bias = weights.of("x")
-        z = product(value.flatten(0, 1), first, first_bias)
+        z = product(value.flatten(0, 1), weights.x, weights.x_bias)
         a = silu(z)
-        number = product(a, last, last_bias).view(len(h), 1, -1)
+        number = product(a, weights.x_last, weights.x_last_bias).view(len(h), 1, -1)
         shares, place = attention * number, x - x.mean(1, keepdim=True)
         moved = torch.baddbmm(x, shares, place, alpha=-1).addcmul_(place, shares.sum(-1, keepdim=True))
-        kept = deep, active, query, key, value, attention, relative, z, a, number, place
+        kept = deep, active, asked, value, attention, relative, z, a, number, place
         ctx.save_for_backward(x, h, *weights, *kept)
         ctx.frames, ctx.plain = frames, plain
         return moved, features
@@ -131,34 +133,63 @@ class _Gradients(LayerGradients):
 
     def below(self, h: Tensor, kept: tuple[Tensor, ...], above_x: Tensor, above_h: Tensor) -> tuple[Tensor, Tensor]:
         """Those of positions and features; `kept` as `_Temporal` keeps it."""
-        deep, active, query, key, value, attention, relative, z, a, number, place = kept
+        deep, active, asked, value, attention, relative, z, a, number, place = kept
+        flat, hidden = h.flatten(0, 1), h.shape[-1]
         to_x, to_shares = _moves(above_x, attention * number, place)
         to_attention = torch.baddbmm(to_shares * number, above_h, value.transpose(1, 2))
         to_number = to_shares.mul_(attention).sum(1).view(-1, 1)
         to_value = self.through("x", self.through("x_last", to_number, a, z), value.flatten(0, 1)).view_as(h)
         to_value.baddbmm_(attention.transpose(1, 2), above_h)
-        above = *self._queries(query, key, attention, to_attention, above_h, relative), to_value
-        to_h = above_h.flatten(0, 1).clone()
-        for number_of, name in enumerate("qkv"):
-            last = self.through(f"{name}_last", above[number_of].flatten(0, 1), active[number_of], deep[number_of])
-            to_h.add_(self.through(name, last, h.flatten(0, 1)))
-        return to_x, to_h.view_as(h)
-
-    def _queries(
-        self, query: Tensor, key: Tensor, attention: Tensor, to_attention: Tensor, above: Tensor, relative: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Those of queries and keys, and of embedded times."""
-        codes = self.frames.codes
-        time = self.weights.time[:, : codes.shape[-1]]
-        to_attention.add_(reflected(above @ time, self.frames) @ codes.transpose(-1, -2))
-        to_logits = to_attention.sub_((to_attention * attention).sum(-1, keepdim=True)).mul_(attention)
-        to_turned = reflected(to_logits @ codes, self.frames)
+        below = torch.empty_like(deep)
+        to_query, to_key, of_value = below.chunk(3, 1)
+        self._asked(active, asked, attention, to_attention, above_h, relative, to_query, to_key)
+        of_value.copy_(self.through("v_last", to_value.flatten(0, 1), active[:, 2 * hidden :]))
+        silu_below(below, deep)
+        first, _ = _first(self.weights)
         if self.learning:
-            flat = above.flatten(0, 1)
-            found = (flat.T @ relative.flatten(0, 1)).addmm_(query.flatten(0, 1).T, to_turned.flatten(0, 1))
-            self.found["time"] = functional.pad(found, (0, self.weights.time.shape[1] - found.shape[1]))
+            for name, weight, bias in zip("qkv", (below.T @ flat).chunk(3), below.sum(0).chunk(3), strict=True):
+                self.found[name], self.found[f"{name}_bias"] = weight, bias
+        return to_x, torch.addmm(above_h.flatten(0, 1), below, first).view_as(h)
+
+    def _asked(
+        self,
+        active: Tensor,
+        asked: Tensor,
+        attention: Tensor,
+        to_attention: Tensor,
+        above: Tensor,
+        relative: Tensor,
+        to_query: Tensor,
+        to_key: Tensor,
+    ) -> None:
+        """Into the activations of queries and keys, and those of embedded times and last weights."""
+        codes, w, hidden, shape = self.frames.codes, self.weights, above.shape[-1], above.shape[:2]
+        joined = torch.cat([w.k_last, w.time[:, : codes.shape[-1]]], 1)
+        flat = above.flatten(0, 1)
+        to_relative = reflected((flat @ joined[:, hidden:]).unflatten(0, shape), self.frames)
+        to_attention.add_(to_relative @ codes.transpose(-1, -2))
+        to_logits = to_attention.sub_((to_attention * attention).sum(-1, keepdim=True)).mul_(attention)
+        of_query, of_key, _ = active.chunk(3, 1)
+        to_asked = torch.empty_like(asked)
+        to_asked[..., :hidden] = torch.bmm(to_logits, of_key.unflatten(0, shape))
+        to_asked[..., hidden:] = reflected(to_logits @ codes, self.frames)
+        to_key.copy_(torch.bmm(to_logits.transpose(1, 2), asked[..., :hidden]).flatten(0, 1))
+        rows = to_asked.flatten(0, 1)
+        to_query.copy_(rows @ (w.q_last.T @ joined).T)
+        if self.learning:
+            to_mixed, to_moved = of_query.T @ rows, rows.sum(0)
+            to_joined = torch.outer(w.q_last_bias, to_moved).addmm_(w.q_last, to_mixed)
+            to_joined[:, hidden:].addmm_(flat.T, relative.flatten(0, 1))
+            self.found["q_last"], self.found["q_last_bias"] = joined @ to_mixed.T, joined @ to_moved
+            self.found["k_last"], self.found["k_last_bias"] = to_joined[:, :hidden], torch.zeros_like(w.k_last_bias)
+            missing = w.time.shape[1] - codes.shape[-1]
+            self.found["time"] = functional.pad(to_joined[:, hidden:], (0, missing))
             self.found["time_bias"] = flat.sum(0)
-        return (to_turned @ time.T).baddbmm_(to_logits, key), torch.bmm(to_logits.transpose(1, 2), query)
+
+
+def _first(weights: TemporalWeights) -> tuple[Tensor, Tensor]:
+    """The first layers of queries, keys and values as one."""
+    return torch.cat([weights.q, weights.k, weights.v]), torch.cat([weights.q_bias, weights.k_bias, weights.v_bias])
 
 
 def _moves(above: Tensor, shares: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
