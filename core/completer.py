@@ -47,6 +47,8 @@ class Completer(ItemPaths):
         chunk_size: int = CHUNK_SIZE,
     ) -> None:
         super().__init__(diffusion, items, paths, chunk_size)
+        if hasattr(items, "system"):
+            diffusion.system = items.system(diffusion.system)
         if diffusion.search is not None or diffusion.teleport is not None:
             raise InputError("search and teleportation know no observations", mend="leave them out")
         self.used = self._settled(observe or Observe())

@@ -176,6 +176,8 @@ class Work(Protocol):
 class Items(Protocol):
     """Observed items of one task.
 
+    Items may have more: `system(system)`, the run's system as they need it.
+
     Attributes:
         noun: what messages call several of them.
         observes: whether states observe; False where the network itself takes what is given.

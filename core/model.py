@@ -261,14 +261,17 @@ class Model:
     def refine(self, data: Any, base: Any, num: int = 100, *, holdout: bool = False, **settings: Any) -> Any:
         """Paths of base forecasts (a file, an array `[n, S, steps]`, or the name of one), refined; see `forecast`.
 
-        `settings`: `device`, `progress`, `reading`, and those of `core.refiner.refiner_of`.
+        `settings`: `device`, `progress`, `reading`, and those of `core.refiner.refiner_of`, of trajectories those of
+        `core.renoising.renoiser_of`.
         """
         from scorefield.core.refiner import refiner_of
+        from scorefield.core.renoising import renoiser_of
 
         device, progress = choose_device(settings.pop("device", None)), settings.pop("progress", False)
         options = {"base": base, **({"holdout": True} if holdout else {})}
         task = Task("refine", data, options, dict(settings.pop("reading", None) or {}))
-        return refiner_of(self, task, num, **settings).completed(torch.device(device), progress)
+        make = renoiser_of if getattr(self.domain, "refining", "") == "sdedit" else refiner_of
+        return make(self, task, num, **settings).completed(torch.device(device), progress)
 
     def _completed(
         self,

@@ -11,7 +11,7 @@ from scorefield.core.cli.options import add_files, add_machine, check_counts, pa
 from scorefield.core.errors import InputError
 
 if TYPE_CHECKING:
-    from scorefield.core.refiner import Refiner
+    from scorefield.core.item_paths import ItemPaths
 
 __all__ = ["COMMAND"]
 
@@ -19,6 +19,7 @@ EXAMPLES = """\
 examples:
   scorefield refine runs/mine --data history.csv --forecast base.csv --out refined.csv --plot
   scorefield refine runs/mine --data history.csv --forecast seasonal-naive --holdout --out check.csv    is it better?
+  scorefield refine runs/springs --data test --forecast constant-velocity --num 5 --out refined.npz     trajectories
 
 BASE has item_id (or unique_id), timestamp (or date, ds), and path0, path1, ..., or q0.1, q0.2, ..., or mean, or
 sample and value; .npz has paths.
@@ -30,7 +31,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_files(parser, "HISTORY", "history", "item=shop, time=date")
     parser.add_argument(
         "--forecast", required=True, metavar="BASE",
-        help="what to refine: a file, or seasonal-naive, ridge or recurrent (fitted to what the run was trained on)",
+        help="what to refine: a file, or seasonal-naive, ridge or recurrent (fitted to what the run was trained on), of "
+        "trajectories constant-velocity, linear-extrapolation or linear-interpolation",
     )  # fmt: skip
     parser.add_argument(
         "--holdout", action="store_true", help="hold the last steps back, and tell how good base and result are"
@@ -43,9 +45,11 @@ def add_arguments(parser: ArgumentParser) -> None:
 def _add_refinement(parser: ArgumentParser) -> None:
     group = parser.add_argument_group("refinement (defaults as published)")
     group.add_argument(
-        "--method", choices=("langevin", "likelihood"), default="langevin", help="with noise, or without"
-    )
-    group.add_argument("--steps", type=int, default=20, help="default 20")
+        "--method", choices=("langevin", "likelihood", "sdedit"),
+        help="gradient steps with noise (default of series), or without; noising and denoising (default of trajectories)",
+    )  # fmt: skip
+    group.add_argument("--steps", type=int, help="default 20; of sdedit the run's own")
+    group.add_argument("--solver", help="of sdedit; the run's own by default")
     group.add_argument("--step-size", type=float, default=0.1, help="default 0.1; 0.01 for exchange rates")
     group.add_argument("--noise-scale", type=float, default=0.1, help="of langevin (default 0.1)")
     group.add_argument("--weight", type=float, default=1.0, help="of what holds samples to the base (default 1)")
@@ -57,7 +61,7 @@ def _add_refinement(parser: ArgumentParser) -> None:
         "--regularise-on", choices=("observed", "all"),
         help="hold the history only, or the base too (default: all for quantile, observed for gaussian)",
     )  # fmt: skip
-    group.add_argument("--time", default="auto", help="noise level in (0, 1] (default auto: of a mean loss)")
+    group.add_argument("--time", default="auto", help="noise level in (0, 1] (default auto: what the domain finds best)")
     group.add_argument("--weights", choices=("raw", "ema"), help="trained or averaged weights")
     group.add_argument("--seed", type=int, default=0, help="default 0")
     group.add_argument(
@@ -88,21 +92,27 @@ def _time(text: str) -> float | None:
         raise InputError(f"{text!r} is no time", place="--time", mend="give auto, or a number in (0, 1]") from None
 
 
-def _refiner(args: Namespace, time: float | None) -> Refiner:
+def _refiner(args: Namespace, time: float | None) -> ItemPaths:
     from scorefield.core.completion import Task
     from scorefield.core.guidance.refine import Refinement
     from scorefield.core.model import Model
     from scorefield.core.refiner import refiner_of
+    from scorefield.core.renoising import renoiser_of
 
     options: dict[str, Any] = {"base": args.forecast, "held": args.regularise_on, "train": args.train}
     options |= {"holdout": True} if args.holdout else {}
     task = Task("refine", args.data, {k: v for k, v in options.items() if v is not None}, pairs("--read", args.read))
-    settings = Refinement(time, args.steps, args.step_size, args.method, args.noise_scale, args.weight)
-    tile = {} if args.tile_size is None else {"tile_size": args.tile_size}
-    return refiner_of(
-        Model(args.run_name), task, args.num, settings, args.potential,
-        chunk_size=args.chunk_size, seed=args.seed, weights=args.weights, precision=args.precision, **tile,
-    )  # fmt: skip
+    settings: dict[str, Any] = {"chunk_size": args.chunk_size, "seed": args.seed, "weights": args.weights}
+    settings |= {"precision": args.precision} | ({} if args.tile_size is None else {"tile_size": args.tile_size})
+    model = Model(args.run_name)
+    method = args.method or getattr(model.domain, "refining", "langevin")
+    if method == "sdedit":
+        return renoiser_of(model, task, args.num, time, solver=args.solver, steps=args.steps, **settings)
+    if args.solver is not None:
+        raise InputError(f"--solver {args.solver}", mend="leave it out: only --method sdedit has one")
+    steps = 20 if args.steps is None else args.steps
+    how = Refinement(time, steps, args.step_size, method, args.noise_scale, args.weight)
+    return refiner_of(model, task, args.num, how, args.potential, **settings)
 
 
 COMMAND = Command("refine", "refine what others have forecast", EXAMPLES, add_arguments, run)

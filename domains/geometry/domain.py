@@ -37,6 +37,7 @@ class GeometryDomain:
     description = "trajectories of particles, molecules, pedestrians (GeoTDM)"
     conditions = ("nodes",)
     import_formats = ("geotdm",)
+    refining = "sdedit"
 
     def samples_type(self, tables: Tables) -> type[Samples]:
         """`Trajectories`."""

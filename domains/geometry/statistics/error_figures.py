@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure as Canvas
@@ -11,7 +12,10 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from scorefield.core.report.figures import GENERATED_COLOUR, REAL_COLOUR, svg_text
 from scorefield.domains.geometry.statistics.errors import DisplacementScores
 
-__all__ = ["errors_svg"]
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["draw_errors", "errors_svg"]
 
 _SHADES = (REAL_COLOUR, "#8a9aa5", "#b9c2c9")
 
@@ -34,7 +38,20 @@ def errors_svg(
         name: of the model.
     """
     canvas = Canvas(figsize=(7.0, 3.4), layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1))
-    axis = canvas.subplots()
+    draw_errors(canvas.subplots(), scores, others, dt=dt, unit=unit, name=name)
+    return svg_text(canvas)
+
+
+def draw_errors(
+    axis: Axes,
+    scores: DisplacementScores,
+    others: Mapping[str, DisplacementScores] | None = None,
+    *,
+    dt: float = 1.0,
+    unit: str = "",
+    name: str = "model",
+) -> None:
+    """The same on axes of a larger figure; arguments as of `errors_svg`."""
     times = dt * np.arange(scores.frames.shape[1])
     for (label, other), colour in zip((others or {}).items(), _SHADES, strict=False):
         axis.plot(times, other.frames[0], color=colour, linewidth=1.2, marker=".", markersize=4, label=label)
@@ -51,7 +68,6 @@ def errors_svg(
     axis.tick_params(labelsize=8, length=3)
     axis.spines[["top", "right"]].set_visible(False)
     axis.legend(fontsize=8, frameon=False)
-    return svg_text(canvas)
 
 
 def _given(missing: np.ndarray) -> list[tuple[int, int]]:
