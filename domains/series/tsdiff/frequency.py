@@ -13,6 +13,7 @@ from typing import Any, Self
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from scorefield.core.errors import InputError
 from scorefield.core.names import unknown
@@ -39,6 +40,12 @@ _NAMES = {
 _UNITS = {name: unit for unit, names in _NAMES.items() for name in names}
 _SEASONS = {"s": 3600, "min": 1440, "h": 24, "B": 5, "ME": 12, "MS": 12, "QE": 4, "QS": 4}
 _SECONDS = (("W", 604800), ("D", 86400), ("h", 3600), ("min", 60), ("s", 1))
+_COUNTED = {
+    **{unit: ("seconds", size) for unit, size in _SECONDS},
+    "B": ("business days", 1), "ME": ("month ends", 1), "QE": ("month ends", 3), "YE": ("month ends", 12),
+    "MS": ("month starts", 1), "QS": ("month starts", 3), "YS": ("month starts", 12),
+}  # fmt: skip
+"""By unit: what goes by from one value to the next, and how many of them."""
 _HOURLY = tuple(24 * days for days in (1, 2, 3, 4, 5, 6, 7, 14, 21, 28))
 _DAILY = tuple(30 * months for months in range(1, 13))
 _LAGS = {"h": _HOURLY, "D": _DAILY, "B": _DAILY}
@@ -64,7 +71,7 @@ _OFFSETS: dict[str, Callable[[int, str | None], Any]] = {
 
 @dataclass(frozen=True)
 class Frequency:
-    """A step of time.
+    """A step of time; what lasts as long as some days, hours or minutes is counted in these (`60min` is `h`).
 
     Args:
         unit: in pandas' present spelling: `s`, `min`, `h`, `D`, `B`, `W`, `ME`, `MS`, `QE`, `QS`, `YE`, `YS`.
@@ -84,7 +91,7 @@ class Frequency:
             InputError: it is none.
         """
         match = _ALIAS.fullmatch(alias.strip())
-        if match is None or match[2] not in _UNITS or match[1] == "0":
+        if match is None or match[2] not in _UNITS or int(match[1] or 1) == 0:
             raise unknown("frequency", alias, list(_NAMES), file=None if file is None else str(file))
         unit, anchor = _UNITS[match[2]], None if match[3] is None else match[3].upper()
         known: tuple[str, ...] = {"W": _DAYS, "Q": _MONTHS, "Y": _MONTHS}.get(unit[0], ())
@@ -93,7 +100,15 @@ class Frequency:
         return cls(unit, int(match[1] or 1), anchor)
 
     def __post_init__(self) -> None:
-        """Leave out an anchor that makes the same times as none, so that `W` is `W-SUN` and `QE-MAR` is `QE-DEC`."""
+        """One name for what makes the same times from wherever it starts.
+
+        Seconds, minutes and hours are counted in the largest unit, days at most: a week has a day on which it ends.
+        An anchor that makes the same times as none is left out, so that `W` is `W-SUN` and `QE-MAR` is `QE-DEC`.
+        """
+        if self.unit in ("s", "min", "h"):
+            unit, multiple = _largest(self.multiple * dict(_SECONDS)[self.unit], ("D", "h", "min", "s"))
+            object.__setattr__(self, "unit", unit)
+            object.__setattr__(self, "multiple", multiple)
         if self.anchor is None or self.unit not in _USUAL:
             return
         names, usual, apart = _USUAL[self.unit]
@@ -108,6 +123,22 @@ class Frequency:
     def offset(self) -> Any:
         """The step as pandas adds it to a time, whatever its version calls it."""
         return _OFFSETS[self.unit](self.multiple, self.anchor)
+
+    @property
+    def step(self) -> tuple[str, int]:
+        """What goes by from one value to the next, wherever it starts: so many seconds, business days, months."""
+        counted, number = _COUNTED[self.unit]
+        return counted, number * self.multiple
+
+    def agrees(self, other: Frequency, starts: NDArray[np.datetime64]) -> bool:
+        """Whether both make the same times from each of these first ones; where none is known, steps of a length.
+
+        So `7D` agrees with `W-MON` for series that start on Mondays, `3ME` with `QE` for those that start in March.
+        """
+        if self == other or self.step != other.step:
+            return self == other
+        known = np.unique(starts[~np.isnat(starts)])
+        return all(self.stamps(start, 1).equals(other.stamps(start, 1)) for start in known)
 
     @property
     def season(self) -> int:
@@ -131,15 +162,19 @@ class Frequency:
         return pd.date_range(start, periods=periods, freq=self.offset)
 
 
+def _largest(seconds: int, units: tuple[str, ...]) -> tuple[str, int]:
+    """The first unit of which this is a whole number, and that number."""
+    return next((unit, seconds // size) for unit, size in _SECONDS if unit in units and seconds % size == 0)
+
+
 def inferred(times: pd.DatetimeIndex) -> Frequency | None:
     """The frequency of some times, None where they follow each other at none."""
     steps = np.diff(times.to_numpy()).astype("timedelta64[s]").astype(np.int64)
     if not len(steps) or steps.min() <= 0:
         return None
     if steps.min() == steps.max():
-        seconds = int(steps[0])
-        unit, size = next((unit, size) for unit, size in _SECONDS if seconds % size == 0)
-        return Frequency(unit, seconds // size, _DAYS[times[0].day_of_week] if unit == "W" else None)
+        unit, multiple = _largest(int(steps[0]), tuple(dict(_SECONDS)))
+        return Frequency(unit, multiple, _DAYS[times[0].day_of_week] if unit == "W" else None)
     anchors = {"Q": _MONTHS, "Y": _MONTHS}
     for unit in ("B", "MS", "ME", "QS", "QE", "YS", "YE"):
         for anchor in anchors.get(unit[0], (None,)):

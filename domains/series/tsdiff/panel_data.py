@@ -19,7 +19,7 @@ from scorefield.core.loading import Batch, batch_loader
 from scorefield.core.noise import stream_seed
 from scorefield.domains.series.samples import SeriesSamples
 from scorefield.domains.series.tsdiff.encoding import Missing, WindowPlan, encode, hidden_steps
-from scorefield.domains.series.tsdiff.panel_files import PanelFile, read_panel
+from scorefield.domains.series.tsdiff.panel_files import USUAL_PREDICTION, PanelFile, read_panel
 from scorefield.domains.series.tsdiff.panel_tables import PanelLayout
 from scorefield.domains.series.tsdiff.panel_windows import PanelWindows, last_places, places, silent_contexts
 from scorefield.domains.series.tsdiff.panels import Entries, Panel
@@ -47,7 +47,7 @@ class PanelData(LightningDataModule):
             forecast.
         frequency: pandas alias of the step (`h`, `D`, `B`, `15min`); by default as the file tells.
         context: steps that a forecast looks back on.
-        prediction: steps to forecast.
+        prediction: steps to forecast; by default as the file tells, else 24.
         lags: channels of earlier values: `frequency` for those published for hours, days and business days, `none`, or
             a list of steps.
         windows: stretches of `prediction` steps at the end of each series that make up the test set, where no file
@@ -79,7 +79,7 @@ class PanelData(LightningDataModule):
         test_path: str | None = None,
         frequency: str | None = None,
         context: int = 336,
-        prediction: int = 24,
+        prediction: int | None = None,
         lags: Lags | list[int] = "frequency",
         windows: int = 1,
         holdout: int | None = None,
@@ -95,7 +95,7 @@ class PanelData(LightningDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        WindowPlan(context, prediction)
+        WindowPlan(context, USUAL_PREDICTION if prediction is None else prediction)
         for name, value, least in (
             ("windows", windows, 0), ("holdout", holdout or 0, 0),
             ("batch_size", batch_size, 1), ("epoch_batches", epoch_batches, 1),
@@ -109,8 +109,8 @@ class PanelData(LightningDataModule):
             raise InputError(f"data.missing is {missing!r} without a condition", mend=mend)
         hidden_steps(missing if missing != "RM" else "BM-E", 1, context, missing_count)
         self.path, self.test_path, self.lags = path, test_path, lags
-        self.context, self.prediction, self.windows = context, prediction, windows
-        self.holdout = prediction if holdout is None else holdout
+        self.context, self.windows = context, windows
+        self._prediction, self._holdout = prediction, holdout
         self.batch_size, self.epoch_batches = batch_size, epoch_batches
         self.conditional, self.missing, self.missing_count = conditional, missing, missing_count
         self.num_workers, self.seed = num_workers, seed
@@ -118,6 +118,16 @@ class PanelData(LightningDataModule):
         self.plan: WindowPlan
         self.panel: Panel
         self.test: Entries | None = None
+
+    @property
+    def prediction(self) -> int:
+        """Steps to forecast; what the file says of them is known once it is read."""
+        return USUAL_PREDICTION if self._prediction is None else self._prediction
+
+    @property
+    def holdout(self) -> int:
+        """Steps before the test set that only validation sees."""
+        return self.prediction if self._holdout is None else self._holdout
 
     def setup(self, stage: str | None = None) -> None:
         """Read the series and find the windows; called again it does nothing.
@@ -130,6 +140,8 @@ class PanelData(LightningDataModule):
             return
         where, found = self.read()
         train = found.train
+        if self._prediction is None:
+            self._prediction = found.prediction or USUAL_PREDICTION
         self.plan = WindowPlan(self.context, self.prediction, self._lags(train))
         self.test = self._entries(found)
         if found.test is None and self.test_path is None and self.windows:
@@ -158,7 +170,7 @@ class PanelData(LightningDataModule):
         """The name of the source, and what it holds."""
         if self.path is None:
             raise InputError("no file of series is named", mend="give one with --data.path")
-        return self.path, read_panel(self.path, self.layout, self.prediction)
+        return self.path, read_panel(self.path, self.layout, self._prediction)
 
     def _lags(self, panel: Panel) -> tuple[int, ...]:
         if isinstance(self.lags, str):
@@ -170,7 +182,7 @@ class PanelData(LightningDataModule):
         try:
             if self.test_path is not None:
                 panel = read_panel(self.test_path, self.layout, self.prediction).train
-                if panel.frequency != found.train.frequency:
+                if not panel.frequency.agrees(found.train.frequency, panel.starts):
                     what = f"has the frequency {panel.frequency}, the training series {found.train.frequency}"
                     raise InputError(what, file=self.test_path)
                 return Entries(panel, np.arange(len(panel)), panel.lengths, self.prediction)

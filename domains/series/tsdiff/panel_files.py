@@ -9,15 +9,13 @@ where a value is missing; `start` and `item_id` may lack. `.csv`, `.tsv`, `.parq
                                     all series alike, or [windows, n]
     ids [n], start, freq, prediction_length, each if known
 
-A folder or an archive (`.tar`, `.tar.gz`) holds JSON lines under `train/` and `test/`, as GluonTS lays data sets out.
+A folder or an archive (`.tar`, `.tar.gz`) holds JSON lines under `train/` and `test/`, as GluonTS lays data sets out,
+and may tell frequency and steps to forecast in `metadata.json` (see `panel_parts`).
 """
 
 from __future__ import annotations
 
-import gzip
 import json
-import tarfile
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,16 +28,20 @@ from scorefield.core.errors import InputError
 from scorefield.core.files import atomic, check_format
 from scorefield.domains.series.tables import read_arrays, suffix
 from scorefield.domains.series.tsdiff.frequency import Frequency
+from scorefield.domains.series.tsdiff.panel_parts import LINES, Parts, archive_parts, folder_parts, text_of
 from scorefield.domains.series.tsdiff.panel_tables import PanelLayout, read_panel_table, start_of
-from scorefield.domains.series.tsdiff.panels import Entries, Panel
+from scorefield.domains.series.tsdiff.panels import Entries, Panel, times_of
 
-__all__ = ["LINES", "PANEL_SUFFIXES", "TABLES", "PanelFile", "json_lines", "read_panel", "write_panel"]
+__all__ = [
+    "LINES", "PANEL_SUFFIXES", "TABLES", "USUAL_PREDICTION", "PanelFile", "json_lines", "read_panel", "write_panel",
+]  # fmt: skip
 
 Array = NDArray[np.float64]
-LINES = (".json", ".jsonl", ".json.gz", ".jsonl.gz")
 TABLES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
 _ARCHIVES = (".tar", ".tar.gz", ".tgz")
 PANEL_SUFFIXES = (*LINES, *TABLES, ".npz", *_ARCHIVES)
+USUAL_PREDICTION = 24
+"""Steps to forecast where nobody says how many."""
 
 
 @dataclass(frozen=True)
@@ -57,13 +59,16 @@ class PanelFile:
     prediction: int | None = None
 
 
-def read_panel(path: str | Path, layout: PanelLayout, prediction: int) -> PanelFile:
+def read_panel(
+    path: str | Path, layout: PanelLayout, prediction: int | None = None, *, metadata: bool = True
+) -> PanelFile:
     """Read a file, a folder or an archive.
 
     Args:
         path: of any suffix in `PANEL_SUFFIXES`.
         layout: how to read it.
-        prediction: steps to forecast, by which a test part is cut into entries.
+        prediction: steps to forecast, by which a test part is cut into entries; by default as the file says.
+        metadata: whether `metadata.json` of a folder or an archive counts.
 
     Raises:
         InputError: a missing or malformed file, naming the place; a frequency that neither the file nor the user tells;
@@ -71,7 +76,7 @@ def read_panel(path: str | Path, layout: PanelLayout, prediction: int) -> PanelF
     """
     path = Path(path)
     if path.is_dir():
-        return _of_parts({part: _folder_lines(path, part) for part in ("train", "test")}, path, layout, prediction)
+        return _of_parts(folder_parts(path), layout, prediction, metadata)
     kind = suffix(path)
     check_format(kind, PANEL_SUFFIXES, "panels", path)
     if not path.is_file():
@@ -79,60 +84,53 @@ def read_panel(path: str | Path, layout: PanelLayout, prediction: int) -> PanelF
     if kind == ".npz":
         return _of_arrays(path, layout, prediction)
     if kind in LINES:
-        return PanelFile(_of_lines(_text(path).split("\n"), path, layout))
+        return PanelFile(_of_lines(text_of(path).split("\n"), path, layout))
     if kind in _ARCHIVES:
-        return _of_parts(_archive_lines(path), path, layout, prediction)
+        return _of_parts(archive_parts(path), layout, prediction, metadata)
     return PanelFile(read_panel_table(path, kind, layout).panel)
-
-
-def _text(path: Path) -> str:
-    try:
-        content = path.read_bytes()
-        return (gzip.decompress(content) if path.name.endswith(".gz") else content).decode("utf-8-sig")
-    except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise InputError(f"cannot be read ({type(error).__name__})", file=path) from error
 
 
 def json_lines(path: Path) -> list[dict[str, Any]]:
     """All entries of JSON lines that `read_panel` takes, with everything that they hold."""
-    lines = enumerate(_text(path).split("\n"), 1)  # `splitlines` would cut at separators within names, too
+    lines = enumerate(text_of(path).split("\n"), 1)  # `splitlines` would cut at separators within names, too
     return [_parsed(line, path, f"line {number}") for number, line in lines if line.strip()]
 
 
-def _folder_lines(folder: Path, part: str) -> list[str]:
-    files = sorted(file for file in (folder / part).glob("*") if suffix(file) in LINES)
-    return [line for file in files for line in _text(file).split("\n")]
-
-
-def _archive_lines(path: Path) -> dict[str, list[str]]:
-    """Lines of both parts; nothing is unpacked to disk."""
-    lines: dict[str, list[str]] = {"train": [], "test": []}
-    try:
-        with tarfile.open(path) as archive:
-            for member in sorted(archive.getmembers(), key=lambda member: member.name):
-                part, name = Path(member.name).parent.name, Path(member.name)
-                if not member.isfile() or part not in lines or suffix(name) not in LINES or name.name.startswith("."):
-                    continue
-                stream = archive.extractfile(member)
-                content = b"" if stream is None else stream.read()
-                content = gzip.decompress(content) if name.suffix == ".gz" else content
-                lines[part] += content.decode("utf-8-sig").split("\n")
-    except (OSError, EOFError, ValueError, tarfile.TarError, zlib.error) as error:
-        raise InputError(f"is no archive of series ({type(error).__name__})", file=path) from error
-    return lines
-
-
-def _of_parts(parts: Mapping[str, Sequence[str]], path: Path, layout: PanelLayout, prediction: int) -> PanelFile:
-    if not parts["train"]:
+def _of_parts(found: Parts, layout: PanelLayout, prediction: int | None, metadata: bool) -> PanelFile:
+    path, lines, said = found.path, found.lines, found.metadata() if metadata else []
+    if not lines["train"]:
         raise InputError("holds no series under train/", file=path, mend="give JSON lines, a table or an .npz")
-    train = _of_lines(parts["train"], path, layout, "train")
-    if not parts["test"]:
-        return PanelFile(train)
-    test = _of_lines(parts["test"], path, layout, "test")
-    return PanelFile(train, Entries(test, np.arange(len(test)), test.lengths, prediction))
+    aliases = [(told.frequency, told.place) for told in said if told.frequency is not None]
+    train = _of_lines(lines["train"], path, layout, "train", aliases)
+    steps = [(told.prediction, told.place) for told in said if told.prediction is not None]
+    if not lines["test"]:
+        # Of the steps that a run forecasts, series without a test set say nothing.
+        own = layout.option == PanelLayout.option
+        return PanelFile(train, None, _prediction(steps, prediction, path, layout) if steps and own else None)
+    prediction = _prediction(steps, prediction, path, layout)
+    test = _of_lines(lines["test"], path, layout, "test", aliases)
+    entries = Entries(test, np.arange(len(test)), test.lengths, prediction)
+    return PanelFile(train, entries, prediction if steps else None)
 
 
-def _of_lines(lines: Iterable[str], path: Path, layout: PanelLayout, part: str = "") -> Panel:
+def _prediction(said: Iterable[tuple[int, str]], wanted: int | None, path: Path, layout: PanelLayout) -> int:
+    """Steps to forecast: those that a user or a run wants, and the file says in these places."""
+    found = wanted
+    for told, place in said:
+        if found is not None and told != found:
+            mend = "correct one of them" if wanted is None else f"give {layout.option}prediction={told}"
+            if layout.option != PanelLayout.option:
+                mend = f"take a run that forecasts {told} steps"
+            what = f"has a test set with {told} steps to forecast, not {found}"
+            raise InputError(what, file=path, place=place, mend=mend)
+        found = told
+    return USUAL_PREDICTION if found is None else found
+
+
+def _of_lines(
+    lines: Iterable[str], path: Path, layout: PanelLayout, part: str = "", told: Sequence[tuple[str, str]] = ()
+) -> Panel:
+    """Series of JSON lines; `told` are frequencies besides theirs, and where they stand."""
     series: list[Array] = []
     names: list[str] = []
     starts: list[Any] = []
@@ -145,32 +143,43 @@ def _of_lines(lines: Iterable[str], path: Path, layout: PanelLayout, part: str =
         series.append(_target(entry.get(layout.target or "target"), path, place))
         names.append(str(len(names) if entry.get("item_id") is None else entry["item_id"]))
         starts.append(None if entry.get("start") is None else start_of(entry["start"], path, place))
-        stored = _told_frequency(entry, stored, path, place)
+        stored = _told_frequency(entry, stored, starts[-1:], path, place)
     if not series:
         raise InputError("holds no series", file=path)
-    return Panel.of(series, names, starts, _frequency(layout, stored, path))
+    every = [*told, *([] if stored is None else [(stored, part)])]
+    return Panel.of(series, names, starts, _frequency(layout, every, starts, path))
 
 
-def _told_frequency(entry: Mapping[str, Any], before: str | None, path: Path, place: str) -> str | None:
-    """The frequency of a line, which must be that of those before."""
+def _told_frequency(
+    entry: Mapping[str, Any], before: str | None, start: Sequence[Any], path: Path, place: str
+) -> str | None:
+    """The frequency of the first line that tells one; those after it must make the same times."""
     if entry.get("freq") is None:
         return before
-    told = str(entry["freq"])
-    if before is not None and Frequency.parse(told, path) != Frequency.parse(before, path):
+    told = Frequency.parse(str(entry["freq"]), path)
+    if before is not None and not told.agrees(Frequency.parse(before, path), times_of(start)):
         mend = "give a file for each frequency"
         raise InputError(f"has the frequency {told}, lines before it {before}", file=path, place=place, mend=mend)
-    return told
+    return before or str(told)
 
 
-def _frequency(layout: PanelLayout, stored: str | None, path: Path) -> Frequency:
-    """What the user tells, or the file; both must agree."""
-    found = [Frequency.parse(alias, path) for alias in (layout.frequency, stored) if alias is not None]
-    if not found:
+def _frequency(layout: PanelLayout, said: Sequence[tuple[str, str]], starts: Sequence[Any], path: Path) -> Frequency:
+    """What the user tells, or the file in some places; all must make the same times of these series."""
+    wanted = None if layout.frequency is None else Frequency.parse(layout.frequency)
+    for alias, place in said:
+        told = Frequency.parse(alias, path)
+        if wanted is not None and not told.agrees(wanted, times_of(starts)):
+            mend = f"give {layout.option}frequency={told}, or none"
+            if layout.option != PanelLayout.option:
+                mend = f"take a run of the frequency {told}"
+            elif layout.frequency is None:
+                mend = "correct one of them"
+            raise InputError(f"has the frequency {told}, not {wanted}", file=path, place=place or None, mend=mend)
+        wanted = wanted or told
+    if wanted is None:
         mend = f"give {layout.option}frequency=h"
         raise InputError("does not tell the frequency of its series", file=path, mend=mend)
-    if found[-1] != found[0]:
-        raise InputError(f"has the frequency {found[1]}, not {found[0]}", file=path, mend="give another or none")
-    return found[0]
+    return wanted
 
 
 def _parsed(line: str, path: Path, place: str) -> dict[str, Any]:
@@ -200,20 +209,15 @@ def _target(values: Any, path: Path, place: str) -> Array:
     return found
 
 
-def _of_arrays(path: Path, layout: PanelLayout, prediction: int) -> PanelFile:
+def _of_arrays(path: Path, layout: PanelLayout, prediction: int | None) -> PanelFile:
     arrays = read_arrays(path)
     series = _stored_series(arrays, path)
     told = int(arrays["prediction_length"]) if "prediction_length" in arrays else None
-    if told is not None and told != prediction:
-        what = f"has a test set with {told} steps to forecast, not {prediction}"
-        own = layout.option == PanelLayout.option
-        mend = f"give {layout.option}prediction={told}" if own else f"take a run that forecasts {told} steps"
-        raise InputError(what, file=path, place="prediction_length", mend=mend)
+    prediction = _prediction([] if told is None else [(told, "prediction_length")], prediction, path, layout)
     names = [str(name) for name in arrays["ids"].tolist()] if "ids" in arrays else [str(k) for k in range(len(series))]
     starts = np.broadcast_to(arrays.get("start", np.array("NaT")).astype(str), (len(series),))
-    stored = str(arrays["freq"]) if "freq" in arrays else None
-    frequency = _frequency(layout, stored, path)
     times = [None if text == "NaT" else start_of(text, path, "start") for text in starts.tolist()]
+    frequency = _frequency(layout, [(str(arrays["freq"]), "freq")] if "freq" in arrays else [], times, path)
     trained = np.array([len(part) for part in series], dtype=np.int64)
     if "test" in arrays:
         test = _matrix(arrays["test"], len(series), "test", path)

@@ -144,22 +144,24 @@ class PanelSource:
 def panel_layout(reading: Mapping[str, Any], frequency: str, trained: Mapping[str, Any]) -> PanelLayout:
     """How to read a file, as the user says, else as the run's data were read.
 
+    A run looks at steps, not at dates: it takes series of any days of the week, if each step is a week as in its own.
+
     Args:
         reading: what the user says.
         frequency: the run's.
         trained: arguments with which the run's data were read.
 
     Raises:
-        InputError: an unknown argument, or another frequency.
+        InputError: an unknown argument, or a frequency of other steps.
     """
     for name in reading:
         if name not in READING:
             raise unknown("argument of --read", name, READING)
-    asked = reading.get("frequency")
-    if asked is not None and Frequency.parse(str(asked)) != Frequency.parse(frequency):
+    asked = str(reading.get("frequency") or frequency)
+    if Frequency.parse(asked).step != Frequency.parse(frequency).step:
         raise InputError(f"--read frequency={asked}", mend=f"the run knows the frequency {frequency} only")
     known = {name: reading.get(name, trained.get(name)) for name in READING[:3]}
-    return PanelLayout(frequency, **known, option="--read ")
+    return PanelLayout(asked, **known, option="--read ")
 
 
 def read_source(data: Any, layout: PanelLayout, prediction: int, asked: Mapping[str, Any]) -> PanelSource:

@@ -17,10 +17,15 @@ from numpy.typing import NDArray
 from scorefield.core.errors import InputError
 from scorefield.domains.series.tsdiff.frequency import Frequency
 
-__all__ = ["Entries", "Panel"]
+__all__ = ["Entries", "Panel", "times_of"]
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.int64]
+
+
+def times_of(starts: Sequence[Any]) -> NDArray[np.datetime64]:
+    """Times of first values, datetime64 `(n,)`, NaT for None."""
+    return np.array([pd.Timestamp(start or "NaT").to_datetime64() for start in starts]).astype("datetime64[s]")
 
 
 @dataclass(frozen=True)
@@ -45,9 +50,8 @@ class Panel:
     def of(cls, series: Sequence[Array], names: Sequence[str], starts: Sequence[Any], frequency: Frequency) -> Self:
         """From the values of each series."""
         bounds = np.concatenate([[0], np.cumsum([len(part) for part in series])]).astype(np.int64)
-        times = np.array([pd.Timestamp(start or "NaT").to_datetime64() for start in starts]).astype("datetime64[s]")
         called = tuple(name.strip() for name in names)  # as tables of forecasts name them, too
-        return cls(np.concatenate(series).astype(np.float64), bounds, called, times, frequency)
+        return cls(np.concatenate(series).astype(np.float64), bounds, called, times_of(starts), frequency)
 
     def __len__(self) -> int:
         return len(self.names)

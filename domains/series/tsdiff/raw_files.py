@@ -34,13 +34,15 @@ _PICKUPS = ("Pickup_date", "locationID")
 def read_raw(path: Path, layout: PanelLayout, prediction: int) -> PanelFile:
     """Read a file or folder of a published set; arguments as of `read_panel`.
 
+    How the set was published is known: metadata in its archive do not count.
+
     Raises:
         InputError: it is missing, malformed, or not as published.
     """
     if path.is_dir() and (found := [next(path.rglob(name), None) for name in M4_FILES])[0] is not None:
         return _m4(found[0], found[1], prediction)
     if path.suffix.lower() != ".zip":
-        return gathered(read_panel(path, layout, prediction))
+        return gathered(read_panel(path, layout, prediction, metadata=False))
     try:
         with zipfile.ZipFile(path) as archive:
             names = [name for name in archive.namelist() if name.lower().endswith((".tsf", ".csv"))]
