@@ -36,6 +36,7 @@ from scorefield.core.path_ends import log_snr_ends
 from scorefield.core.paths import DiscreteChain, GaussianPath
 from scorefield.core.population import PopulationTerm
 from scorefield.core.predictions import Kind, convert
+from scorefield.core.spaces import Masked
 from scorefield.core.state import State
 from scorefield.core.system import Component, System, centred
 
@@ -51,7 +52,7 @@ __all__ = [
     "weighted_sum",
 ]
 
-Reduction = Literal["free_mean", "half_sum", "mean"]
+Reduction = Literal["free_mean", "entry_mean", "first_mean", "half_sum", "mean"]
 Weighting = Literal["noise", "likelihood", "data", "min_snr", "balanced"]
 Times = Literal["uniform", "even", "log_snr", "shared"]
 
@@ -94,7 +95,9 @@ class DenoisingScoreMatching(Objective):
 
     Args:
         reduction: how a sample's squared errors become one number. `free_mean`: mean over the free entries of the
-            component's space, the same for every padding; `half_sum`: half the sum over all entries, both triangles
+            component's space, the same for every padding; `entry_mean`: mean over the entries that exist and are not
+            given, which is more than there are free ones where a space is narrower than its masks; `first_mean`: the
+            same over the entries of the first node; `half_sum`: half the sum over all entries, both triangles
             of an adjacency included (GDSS); `mean`: mean over all entries, padding included (GDSS `reduce_mean`).
         weighting: w(t): `noise` 1, `likelihood` (g / sigma)^2, `data` (sigma / alpha)^2, `min_snr`
             min(1, gamma / SNR), `balanced` 1 + sigma^2 / (alpha s)^2 (see `core.preconditioning`).
@@ -175,7 +178,8 @@ class DenoisingScoreMatching(Objective):
         if draws.condition:
             state = State(state.components, state.masks, {**state.condition, **draws.condition})
         origins = system.origins(state)
-        clean = state.replace(centred(state.components, origins))
+        centres = centred(state.components, origins)
+        clean = state.replace({n: system.components[n].space.project(v, state.masks) for n, v in centres.items()})
         noised = system.perturb(clean, draws.t, draws.noise)
         outputs = system(noised, draws.t, origins)
 
@@ -215,6 +219,12 @@ class DenoisingScoreMatching(Objective):
         total = squared.flatten(1).sum(1)
         if self.reduction == "half_sum":
             return 0.5 * total
+        if self.reduction == "entry_mean":
+            return total / Masked().dimension(squared, state.masks).clamp(min=1)
+        if self.reduction == "first_mean":
+            first = {name: mask[:, :1] if name == "mask" else mask for name, mask in state.masks.items()}
+            entries = Masked().project(squared[:, :1], first)
+            return entries.flatten(1).sum(1) / Masked().dimension(entries, first).clamp(min=1)
         free = component.space.dimension(squared, state.masks).clamp(min=1)
         return total / (component.space.copies * free)
 
