@@ -3,7 +3,7 @@
 A domain lays base samples out as states; where a component has an origin, u = x - origin is noised. The less noise, the
 nearer to the base results stay.
 
-Sources: Meng et al. 2022 (arXiv 2108.01073, SDEdit); Han et al. 2024 (arXiv 2410.13027, "optimisation" of trajectories).
+Sources: Meng et al. 2022 (arXiv 2108.01073, SDEdit); Han et al. 2024 (arXiv 2410.13027), who optimise trajectories so.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ EXAMPLES = """\
 examples:
   scorefield refine runs/mine --data history.csv --forecast base.csv --out refined.csv --plot
   scorefield refine runs/mine --data history.csv --forecast seasonal-naive --holdout --out check.csv    is it better?
-  scorefield refine runs/springs --data test --forecast constant-velocity --num 5 --out refined.npz     trajectories
+  scorefield refine runs/springs --data test --forecast constant-velocity --num 5 --out refined.npz  trajectories
 
 BASE has item_id (or unique_id), timestamp (or date, ds), and path0, path1, ..., or q0.1, q0.2, ..., or mean, or
 sample and value; .npz has paths.
@@ -31,8 +31,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_files(parser, "HISTORY", "history", "item=shop, time=date")
     parser.add_argument(
         "--forecast", required=True, metavar="BASE",
-        help="what to refine: a file, or seasonal-naive, ridge or recurrent (fitted to what the run was trained on), of "
-        "trajectories constant-velocity, linear-extrapolation or linear-interpolation",
+        help="what to refine: a file; of panels also seasonal-naive, ridge or recurrent (fitted to what the run was "
+        "trained on), of trajectories constant-velocity, linear-extrapolation or linear-interpolation",
     )  # fmt: skip
     parser.add_argument(
         "--holdout", action="store_true", help="hold the last steps back, and tell how good base and result are"
@@ -46,7 +46,8 @@ def _add_refinement(parser: ArgumentParser) -> None:
     group = parser.add_argument_group("refinement (defaults as published)")
     group.add_argument(
         "--method", choices=("langevin", "likelihood", "sdedit"),
-        help="gradient steps with noise (default of series), or without; noising and denoising (default of trajectories)",
+        help="gradient steps with noise (default of panels) or without; sdedit, the way of trajectories: add noise, "
+        "and take it away again",
     )  # fmt: skip
     group.add_argument("--steps", type=int, help="default 20; of sdedit the run's own")
     group.add_argument("--solver", help="of sdedit; the run's own by default")
@@ -61,7 +62,9 @@ def _add_refinement(parser: ArgumentParser) -> None:
         "--regularise-on", choices=("observed", "all"),
         help="hold the history only, or the base too (default: all for quantile, observed for gaussian)",
     )  # fmt: skip
-    group.add_argument("--time", default="auto", help="noise level in (0, 1] (default auto: what the domain finds best)")
+    group.add_argument(
+        "--time", default="auto", help="noise level in (0, 1] (default auto: what the domain finds best)"
+    )
     group.add_argument("--weights", choices=("raw", "ema"), help="trained or averaged weights")
     group.add_argument("--seed", type=int, default=0, help="default 0")
     group.add_argument(

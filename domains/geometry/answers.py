@@ -1,4 +1,4 @@
-"""Completed trajectories: what was given, paths of what was missing, scores where the truth is known, and files of them.
+"""Completed trajectories: what was given, paths of what was missing, scores where the truth is known, and files.
 
 Files hold every path as a trajectory of its own, so that `compare` reads them: `.npz` with `system` and `path` of each,
 and of each system `missing`, `truth` (NaN where it is unknown) and `first_frame`; or extended XYZ.
@@ -137,7 +137,9 @@ class Completions:
             if value is not None and not (name == "features" and value.ndim == 4):
                 more[name] = value.repeat(paths, 0)
         frames = None if self.frames.all() else self.frames.repeat(paths, 0)
-        return Trajectories(x.astype(found.x.dtype), found.mask.repeat(paths, 0), dt=found.dt, frame_mask=frames, **more)
+        return Trajectories(
+            x.astype(found.x.dtype), found.mask.repeat(paths, 0), dt=found.dt, frame_mask=frames, **more
+        )
 
     @cached_property
     def _scored(self) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_]] | None:

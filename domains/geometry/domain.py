@@ -94,7 +94,8 @@ class GeometryDomain:
         """The trajectories of a file, and what is missing of them."""
         from scorefield.domains.geometry.tasks import open_trajectories
 
-        return open_trajectories(task, record)
+        found: Items = open_trajectories(task, record)
+        return found
 
     def simulations(self) -> Mapping[str, Simulation]:
         """What `scorefield simulate` offers."""

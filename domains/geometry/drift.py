@@ -73,6 +73,7 @@ def _of_bonds(x: Array, blocks: list[tuple[int, int]], tables: Mapping[str, Any]
 
 def told_drift(drift: Mapping[str, Any]) -> str:
     """One line."""
+
     def listed(values: list[float]) -> str:
         return ", ".join(f"{value:.3g}" for value in values)
 

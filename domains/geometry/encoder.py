@@ -60,7 +60,7 @@ class Seen:
         return np.asarray(x.double().numpy() * self.scale + self.centre)
 
     def placed(self, x: Array) -> Array:
-        """Positions `[B, N, L, D]` in the units of the data as the network sees them, nodes cut to those of the state."""
+        """Positions `[B, N, L, D]` in the units of the data as the network sees them, cut to the state's nodes."""
         return np.nan_to_num((x[:, : self.state["x"].shape[1]] - self.centre) / self.scale)
 
 
@@ -121,7 +121,7 @@ class Encoder:
         if self.given is None:
             condition[OBSERVED + "x"] = torch.from_numpy(near).float()
         else:
-            given = (known | ~exists[:, :, None]).all(1)
+            given: NDArray[np.bool_] = np.asarray((known | ~exists[:, :, None]).all(1))
             masks["given_frames"] = torch.from_numpy(given)
             condition["given_x"] = torch.from_numpy(np.where(given[:, None, :, None], np.nan_to_num(near), 0.0)).float()
         if self.kind == "pedestrians":

@@ -49,7 +49,10 @@ def _canvas(found: Completions, title: str) -> Canvas:
     scored = found.scores
     layout = ConstrainedLayoutEngine(w_pad=0.04, h_pad=0.08, hspace=0.06)
     canvas = Canvas(figsize=(11.0, 7.2 if scored else 3.6), layout=layout)
-    upper, lower = canvas.subfigures(2, 1, height_ratios=[1, 0.85]) if scored else (canvas, None)
+    upper: Any = canvas
+    lower: Any = None
+    if scored:
+        upper, lower = np.ravel(canvas.subfigures(2, 1, height_ratios=[1, 0.85]))
     three = found.paths.shape[-1] == 3
     for place, row in enumerate(rows):
         axis: Any = upper.add_subplot(1, len(rows), place + 1, projection="3d" if three else None)

@@ -218,7 +218,8 @@ def _base(asked: Any, jobs: Sequence[Job], encoder: Encoder) -> Array:
         fill = BASELINES[asked.replace("-", " ")]
         given = ~np.stack([job.answer.missing.any(0) for job in jobs])
         known = np.nan_to_num(np.stack([job.answer.x for job in jobs]))
-        return np.stack([fill(x, frames) for x, frames in zip(known, given, strict=True)])[:, None]
+        filled = [fill(x, frames) for x, frames in zip(known, given, strict=True)]
+        return np.asarray(np.stack(filled)[:, None], dtype=np.float64)
     file = Path(asked) if isinstance(asked, str | Path) else None
     x = _paths_of(file, len(jobs)) if file is not None else np.asarray(asked, dtype=np.float64)
     x = x[:, None] if x.ndim == 4 else x
@@ -232,7 +233,8 @@ def _base(asked: Any, jobs: Sequence[Job], encoder: Encoder) -> Array:
             whole[row][:, :, job.answer.missing.any(0)] = x[row]
         x = whole
     if x.shape[3] != shape[2]:
-        mend = f"give the {missing} frames to refine" + (f", or {shape[2]} with those given" if missing < shape[2] else "")
+        more = f", or {shape[2]} with those given" if missing < shape[2] else ""
+        mend = f"give the {missing} frames to refine{more}"
         raise InputError(f"base trajectories of {x.shape[3]} frames", file=file, mend=mend)
     for row, job in enumerate(jobs):
         if np.isnan(x[row][:, job.answer.missing]).any():

@@ -166,8 +166,8 @@ def check_systems(tables: Mapping[str, Any], sizes: Mapping[str, int], file: Pat
                 raise InputError(what, file=file, place=f"tables.systems.{k}.{name}")
     given = tables.get("given")
     if "given" in sizes:
-        fits = isinstance(given, list) and len(given) == sizes["given"] and all(f in range(sizes["frames"]) for f in given)
-        if not fits:
+        fits = isinstance(given, list) and len(given) == sizes["given"]
+        if not fits or any(frame not in range(sizes["frames"]) for frame in given or []):
             what = f"needs {sizes['given']} of {sizes['frames']} frames"
             raise InputError(what, file=file, place="tables.given")
 

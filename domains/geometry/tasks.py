@@ -159,7 +159,7 @@ def _gaps(known: Known, name: str, options: Mapping[str, Any], encoder: Encoder)
             left += length - rows
             x[:, :rows][:, ~np.tile(given, len(plan))] = np.nan
             x[~mask] = 0.0
-        missing = np.isnan(x).any(-1)
+        missing: NDArray[np.bool_] = np.asarray(np.isnan(x).any(-1))
         missing[:, rows:] = False
         if given is not None and not plan:
             what = f"{length} frames, fewer than a window of {encoder.length}"
@@ -190,7 +190,7 @@ def _check_whole(missing: NDArray[np.bool_], name: str, known: Known, number: in
 
 def _known_frames(job: Job, encoder: Encoder) -> list[NDArray[np.bool_]]:
     """Which frames of each window are known when its turn comes."""
-    missing = job.answer.missing.any(0) | np.isnan(job.answer.x).any((0, 2))
+    missing: NDArray[np.bool_] = np.asarray(job.answer.missing.any(0) | np.isnan(job.answer.x).any((0, 2)))
     found = []
     for stretch in sorted(job.plan, key=lambda stretch: stretch.round):
         frames = np.arange(stretch.start, stretch.start + encoder.length)
