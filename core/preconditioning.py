@@ -5,9 +5,7 @@ With data of standard deviation s, v = alpha^2 s^2 + sigma^2 and a network F,
     x_0_hat(x_t, t) = (alpha s^2 / v) x_t + (sigma s / sqrt(v)) F(x_t / sqrt(v), t),
 
 which is the best linear prediction and a correction in proportion to what is unknown: errors vanish with the noise,
-where a network that predicts x_0 itself would have to copy its input. A component with an origin o has all of this for
-u = x - o, with what is known about the origin: F sees o + (s / sqrt(v)) u, so that positions given in the condition
-and those generated stay on one scale, and it is x_0_hat = o + u_0_hat. The weighting `balanced` of
+where a network that predicts x_0 itself would have to copy its input. The weighting `balanced` of
 `core.objectives.DenoisingScoreMatching` is the one under which the squared error of F counts alike at every t.
 
 Source: Karras et al. 2022 (arXiv 2206.00364), section 5 and table 1, here for any Gaussian path; with s = 1 on a
@@ -72,21 +70,22 @@ class Preconditioned(Network):
         """See `Network.forward`."""
         alone = t[:1] if t.stride(0) == 0 else t
         scaled, mixed = {}, {}
+        origins = {n: state.condition[ORIGIN + n] for n in self.paths if ORIGIN + n in state.condition}
         for name, path in self.paths.items():
             alpha, sigma = self._shaped(path.alpha(alone), state[name]), self._shaped(path.sigma(alone), state[name])
             variance = (alpha * self.data_std) ** 2 + sigma**2
-            origin = state.condition.get(f"{ORIGIN}{name}")
-            factor = variance.rsqrt()
-            if origin is None:
-                own, scaled[name] = state[name], state[name] * factor
+            value, unit = state[name], variance.rsqrt()
+            if name in origins:
+                value = value - origins[name]
+                scaled[name] = torch.addcmul(origins[name], value, self.data_std * unit)
             else:
-                own = state[name] - origin
-                scaled[name] = torch.addcmul(origin, own, self.data_std * factor)
-            known = alpha * self.data_std**2 / variance * own
-            mixed[name] = known if origin is None else origin + known, sigma * self.data_std * factor
+                scaled[name] = value * unit
+            share = sigma * unit * (1.0 if name in origins else self.data_std)
+            mixed[name] = alpha * self.data_std**2 / variance * value, share
         outputs: Values = self.network(state.replace(scaled), self._place(alone).expand(len(t)))
         for name, (kept, share) in mixed.items():
             value = torch.addcmul(kept, share, outputs[name])
+            value = value + origins[name] if name in origins else value
             outputs[name] = value if self.training or self.bounds is None else value.clamp(*self.bounds)
         return outputs
 

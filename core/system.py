@@ -19,7 +19,7 @@ from scorefield.core.predictions import KINDS, Kind, convert
 from scorefield.core.spaces import Space
 from scorefield.core.state import ORIGIN, State
 
-__all__ = ["ORIGIN", "Component", "Network", "Recipe", "System", "Values", "centred", "placed"]
+__all__ = ["Component", "Network", "Recipe", "System", "Values", "centred", "placed"]
 
 Values = dict[str, Tensor]
 
