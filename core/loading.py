@@ -68,6 +68,7 @@ class DrawSampler(DistributedSampler[int]):
         num_replicas: number of processes.
         rank: this process.
         batches: those of an epoch, where it is not to be as many as would make a pass.
+        tell_epoch: whether row r of epoch e is asked for as r + e n, of n rows, by data sets that draw anew with each.
     """
 
     def __init__(
@@ -78,17 +79,20 @@ class DrawSampler(DistributedSampler[int]):
         num_replicas: int = 1,
         rank: int = 0,
         batches: int | None = None,
+        tell_epoch: bool = False,
     ) -> None:
         super().__init__(dataset, num_replicas=num_replicas, rank=rank, seed=seed)  # type: ignore[arg-type]
-        self.batch_size = batch_size
+        self.batch_size, self.tell_epoch = batch_size, tell_epoch
         self.total_size = (len(dataset) // batch_size if batches is None else batches) * batch_size
         self.num_samples = self.total_size // num_replicas
 
     def __iter__(self) -> Iterator[int]:
         source = np.random.Generator(np.random.Philox(np.random.SeedSequence([self.seed, self.epoch])))
         rows = len(self.dataset)  # type: ignore[arg-type]
+        first = self.epoch * rows if self.tell_epoch else 0
         for _ in range(self.total_size // self.batch_size):
-            yield from source.choice(rows, self.batch_size, replace=False)[self.rank :: self.num_replicas].tolist()
+            drawn = source.choice(rows, self.batch_size, replace=False)[self.rank :: self.num_replicas]
+            yield from (first + drawn).tolist()
 
 
 def batch_loader(
@@ -99,6 +103,7 @@ def batch_loader(
     seed: int,
     draws: bool = False,
     batches: int | None = None,
+    tell_epoch: bool = False,
     num_workers: int = 0,
     world_size: int = 1,
     rank: int = 0,
@@ -112,6 +117,7 @@ def batch_loader(
         seed: seed of the order.
         draws: each batch is drawn on its own (`DrawSampler`), in place of passes over the data.
         batches: drawn batches in an epoch; by default as many as would make a pass.
+        tell_epoch: of drawn batches, see `DrawSampler`; loading processes learn of epochs in no other way.
         num_workers: loading processes; 0 loads in this one.
         world_size: number of training processes.
         rank: this training process.
@@ -127,7 +133,7 @@ def batch_loader(
             mend="choose data.batch_size as a multiple of the number of devices",
         )
     sampler: DistributedSampler[int] = (
-        DrawSampler(dataset, batch_size, seed, world_size, rank, batches)
+        DrawSampler(dataset, batch_size, seed, world_size, rank, batches, tell_epoch)
         if draws
         else EpochSampler(dataset, seed, shuffle, world_size, rank)
     )

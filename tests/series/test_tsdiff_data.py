@@ -210,6 +210,44 @@ def test_conditional_batches(panel_file: Path) -> None:
     assert (batch["given"] == again["given"]).all()
 
 
+def hidden_of(loader: Any, epoch: int) -> dict[int, tuple[bool, ...]]:
+    """By window, the steps of its context that an epoch hides."""
+    loader.sampler.set_epoch(epoch)
+    asked = list(loader.sampler)
+    observed = np.concatenate([batch["given"][:, :10, -1].numpy() > 0 for batch in loader])
+    return {row % len(loader.dataset): tuple(~steps) for row, steps in zip(asked, observed, strict=True)}
+
+
+@pytest.mark.parametrize("kind", ["RM", "BM-B", "BM-E"])
+def test_random_steps_are_hidden_anew_in_every_epoch(panel_file: Path, kind: str) -> None:
+    options = {"conditional": True, "context": 10, "missing": kind, "epoch_batches": 60}
+    loader = ready(panel_file, **options).train_dataloader()
+    first, second = hidden_of(loader, 0), hidden_of(loader, 1)
+    assert first.keys() <= set(range(len(loader.dataset)))  # type: ignore[arg-type]
+    both = first.keys() & second.keys()
+    assert len(both) > 30
+    same = sum(first[window] == second[window] for window in both)
+    assert same == len(both) if kind != "RM" else same < len(both) / 10
+    assert {sum(steps) for steps in (*first.values(), *second.values())} == {5}
+    assert hidden_of(loader, 0) == first
+    again = ready(panel_file, **options)
+    assert hidden_of(again.train_dataloader(), 1) == second
+    assert hidden_of(again.val_dataloader(), 0) == hidden_of(again.val_dataloader(), 1)  # losses of epochs compare
+    if kind == "RM":
+        other = hidden_of(ready(panel_file, seed=1, **options).train_dataloader(), 1)
+        assert any(second[window] != other[window] for window in second.keys() & other.keys())
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_loading_processes_hide_the_same_steps(panel_file: Path) -> None:
+    options = {"conditional": True, "context": 10, "missing": "RM"}
+    loaders = [ready(panel_file, num_workers=number, **options).train_dataloader() for number in (0, 2)]
+    for epoch in (0, 1):
+        one, other = (hidden_of(loader, epoch) for loader in loaders)
+        assert one == other
+
+
 def test_states_can_be_exported(panel_file: Path) -> None:
     data = ready(panel_file, lags=[2])
     arrays = data.arrays()

@@ -57,7 +57,8 @@ class PanelData(LightningDataModule):
         batch_size: windows in a training batch, over all processes together.
         epoch_batches: batches in an epoch; each is drawn anew from all windows.
         conditional: whether the model is given context and lags (`given`), in place of learning the lags too.
-        missing: scenario of missing values in what such a model is given: `RM`, `BM-B`, `BM-E` or `none`.
+        missing: scenario of missing values in what such a model is given: `RM` (drawn for each window and epoch),
+            `BM-B`, `BM-E` or `none`.
         missing_count: hidden steps of the context; by default half of them.
         item: the column that tells series apart.
         time: the column of times.
@@ -275,6 +276,7 @@ class PanelData(LightningDataModule):
             shuffle=draws,
             draws=draws,
             batches=self.epoch_batches if draws else None,
+            tell_epoch=self.missing == "RM",
             seed=self.seed,
             num_workers=self.num_workers,
             world_size=trainer.world_size if trainer else 1,

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from scorefield.core.loading import Batch
+from scorefield.core.noise import stream_seed
 from scorefield.domains.series.tsdiff.encoding import LEAST_SCALE, Missing, WindowPlan, encode, features, hidden_steps
 from scorefield.domains.series.tsdiff.panels import Panel
 from scorefield.domains.series.windows import window_starts
@@ -56,7 +57,7 @@ class PanelWindows:
         conditional: whether a model is to be given what is known.
         missing: scenario of missing values in what is given.
         missing_count: hidden steps of the context; by default half of them.
-        seed: of the steps that `RM` hides, which depend on the window alone.
+        seed: of the steps that `RM` hides, drawn for each window and epoch: row r + e n, of n, is r in epoch e.
     """
 
     def __init__(
@@ -84,10 +85,12 @@ class PanelWindows:
         return np.asarray(self.values[starts[:, None] + self._steps])
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
-        values = self.stretches(indices)
+        epochs, rows = np.divmod(np.asarray(indices, dtype=np.int64), len(self))
+        values = self.stretches(rows)
         if not self.conditional:
             return {"x": torch.from_numpy(encode(values, self.plan, self.fallback).x).float()}
-        generators = [np.random.default_rng([self.seed, int(index)]) for index in indices]
+        draws = zip(epochs.tolist(), rows.tolist(), strict=True) if self.missing == "RM" else ()
+        generators = [np.random.default_rng(stream_seed("hidden", self.seed, epoch, row)) for epoch, row in draws]
         hidden = hidden_steps(self.missing, len(values), self.plan.context, self.missing_count, generators)
         given = features(values, self.plan, self.fallback, hidden)
         x = np.nan_to_num(values[:, self.plan.history :] / given.scale[:, None])[..., None]
