@@ -1,0 +1,1 @@
+"""Other ways to make smaller or larger graphs, to compare with."""
