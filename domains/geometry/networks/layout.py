@@ -94,7 +94,7 @@ class Layout:
         return self._summed(messages, self.col)
 
     def seen(self, size: Tensor) -> Tensor:
-        """A number of every edge and frame `[m, T, 1]` and the features of the edge, `[m, T, 1 + E]`."""
+        """Numbers of every edge and frame `[m, T, F]` and the features of the edge, `[m, T, F + E]`."""
         if self.features is None:
             return size
         return torch.cat([size, self.features[:, None].expand(-1, size.shape[1], -1)], -1)

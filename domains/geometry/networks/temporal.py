@@ -55,19 +55,28 @@ class TemporalLayer(nn.Module):
             return plainly(x, h, frames, self.weights)
         return written_out(x, h, frames, self.weights, plainly)
 
+    def with_attention(self, x: Tensor, h: Tensor, frames: Frames) -> tuple[Tensor, Tensor, Tensor]:
+        """What `forward` gives, and the weights a `[n, T, T]`."""
+        return _attended(x, h, frames, self.weights)
+
 
 def plainly(x: Tensor, h: Tensor, frames: Frames, weights: TemporalWeights) -> tuple[Tensor, Tensor]:
     """The layer, differentiated by PyTorch."""
-    value, change, attention = attend(h, frames, weights)
+    moved, changed, _ = _attended(x, h, frames, weights)
+    return moved, changed
+
+
+def _attended(x: Tensor, h: Tensor, frames: Frames, weights: TemporalWeights) -> tuple[Tensor, Tensor, Tensor]:
+    value, change, attention = _attend(h, frames, weights)
     number = _perceptron(value, *weights.of("x"))
     with torch.autocast(x.device.type, enabled=False):
         shares = attention.to(x.dtype) * number.to(x.dtype).transpose(1, 2)
         place = x - x.mean(1, keepdim=True)  # positions far off lose no digits in the difference
         moved = x + place * shares.sum(-1, keepdim=True) - torch.bmm(shares, place)
-    return moved, h + change
+    return moved, h + change, attention
 
 
-def attend(h: Tensor, frames: Frames, weights: TemporalWeights) -> tuple[Tensor, Tensor, Tensor]:
+def _attend(h: Tensor, frames: Frames, weights: TemporalWeights) -> tuple[Tensor, Tensor, Tensor]:
     """Values `[n, T, H]`, the change of h, and the weights a `[n, T, T]`."""
     query, key, value = (_perceptron(h, *weights.of(name)) for name in "qkv")
     codes = frames.codes
