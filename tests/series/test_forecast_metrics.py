@@ -216,6 +216,19 @@ def test_missing_truth_counts_nowhere() -> None:
     assert np.isnan(unknown.per_series()["crps"][0])
 
 
+def test_mase_tells_how_many_it_leaves_out() -> None:
+    draws = np.random.default_rng(8)
+    samples, truth = draws.normal(5, 1, (12, 10, 4)), draws.normal(5, 1, (12, 4))
+    truth[0] = np.nan  # which is left out of everything
+    errors = np.array([0.0, 0.0, np.nan, *np.ones(9)])
+    scores, rest = score_forecasts(samples, truth, errors), score_forecasts(samples[3:], truth[3:], errors[3:])
+    assert scores["mase"] == rest["mase"]
+    assert (scores.without_mase, rest.without_mase) == (2, 0)
+    assert (scores.as_json()["mase_left_out"], rest.as_json()["mase_left_out"]) == (2, 0)
+    assert {row.name: row.n_real for row in scores.rows()} == {**dict.fromkeys(scores.values(), 12), "mase": 10}
+    assert np.isnan(scores.per_series()["mase"][:3]).all()
+
+
 def test_a_truth_of_zeros_has_no_relative_score() -> None:
     scores = score_forecasts(np.ones((2, 5, 3)), np.zeros((2, 3)), np.zeros(2))
     assert all(np.isnan(scores[name]) for name in ("crps", "nd", "nrmse", "mase", "crps_all"))

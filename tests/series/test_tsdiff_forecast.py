@@ -260,6 +260,19 @@ def test_scores_are_those_of_the_evaluator_beside_the_last_season(run: Path) -> 
     assert Model(run).forecast(x, num=2, **CPU).scores() is None
 
 
+def test_what_mase_leaves_out_is_told(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    x, out = waves(3, 30), tmp_path / "out.csv"
+    x[1] = 5.0  # never differs from the season before
+    np.savez(tmp_path / "x.npz", values=x, freq="h")
+    words = ["forecast", str(run), "--data", str(tmp_path / "x.npz"), "--holdout", "--num", "2", "--out", str(out)]
+    assert main([*words, "--steps", "3", "--device", "cpu"]) == 0
+    scores = json.loads(out.with_name("out.csv.json").read_text())["scores"]
+    assert (scores["n"], scores["mase_left_out"]) == (3, 1)
+    assert np.isfinite(scores["mase"])
+    assert "mase_left_out" not in scores["seasonal_naive"]
+    assert "; MASE leaves out 1, whose history has no seasonal differences" in capsys.readouterr().out
+
+
 def test_every_way_forecasts(run: Path) -> None:
     x = waves(2, 30)
     for way in ("replacement", "gradient", "moments", "particles", "afdps", "self"):

@@ -7,8 +7,9 @@ round((S - 1) q), ties to even, no interpolation; with the sum over steps of a s
 
 `crps` is the mean of wql_q over q = 0.1, ..., 0.9: a ratio of sums, so that series of large values count most. `nd` is
 sum |y - median| / sum |y|; `nrmse` the root of the mean squared error of the mean forecast over the mean |y|; `mase`
-the mean over entries of the mean |y - median| over that of seasonal differences in the history;
-`coverage_error` the mean over q of |share of y <= Q_q - q|. Missing true values are left out.
+the mean over entries of the mean |y - median| over that of seasonal differences in the history, without entries in
+whose history these are all zero, or none is known; `coverage_error` the mean over q of |share of y <= Q_q - q|.
+Missing true values are left out.
 
 Beyond: `crps_all` is the fair CRPS of all samples over sum |y|, `energy` the energy score of whole horizons over the
 sum of their norms, `crps_sum` that of the horizon's sum over the sums of y. The last two judge paths: a forecast whose
@@ -106,6 +107,11 @@ class ForecastScores:
         found = _ratios(self.parts, np.ones(len(self)), self.levels)
         return {name: float(found[name]) for name in _NAMES}
 
+    @property
+    def without_mase(self) -> int:
+        """Entries with a known truth that `mase` leaves out: their history has no seasonal error above 0."""
+        return int((np.isnan(self.parts["mase"]) & ~np.isnan(self.parts["mean_size"])).sum())
+
     def rows(self, level: float = 0.95, draws: int = 200, seed: int = 0) -> list[Row]:
         """Scores with intervals, by drawing series with replacement; none for fewer than ten series."""
         values, codes = self.values(), np.unique(self.series, return_inverse=True)[1].ravel()
@@ -121,7 +127,8 @@ class ForecastScores:
             interval = normal_interval(values[name], spreads[name], level) if name in spreads else None
             low, high = (None, None) if interval is None else (interval.low, interval.high)
             value = values[name]
-            rows.append(Row(name, value, low, high, n_real=len(self), description=description, better=better))
+            judged = len(self) - (self.without_mase if name == "mase" else 0)
+            rows.append(Row(name, value, low, high, n_real=judged, description=description, better=better))
         return rows
 
     def per_series(self) -> pd.DataFrame:
@@ -139,9 +146,10 @@ class ForecastScores:
         return np.asarray(loss / np.where(size > 0, size, np.nan))
 
     def as_json(self) -> dict[str, Any]:
-        """Scores and the histogram; NaN becomes null."""
+        """Scores, how many entries MASE leaves out, and the histogram; NaN becomes null."""
         values = {name: value if np.isfinite(value) else None for name, value in self.values().items()}
-        return {"n": len(self), "series": len(np.unique(self.series)), **values, "pit": self.histogram.tolist()}
+        counts = {"n": len(self), "series": len(np.unique(self.series))}
+        return {**counts, **values, "mase_left_out": self.without_mase, "pit": self.histogram.tolist()}
 
 
 def score_forecasts(

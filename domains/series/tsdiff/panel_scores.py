@@ -101,9 +101,11 @@ class PanelScores:
         others = ", ".join(f"{name.upper()} {told_number(scores[name])} ({told_number(naive[name])})" for name in _TOLD)
         share = scores["coverage_80"]
         inside = "" if share is None else f"; {100 * share:.0f} % lie in the 80 % intervals"
+        left = scores["mase_left_out"]
+        without = f"; MASE leaves out {left}, whose history has no seasonal differences to compare with" if left else ""
         return [
             f"against {scores['values']} true values of {scores['n']} forecasts (in brackets: the last season again): "
-            f"CRPS {told_number(scores['crps'])} ({told_number(naive['crps'])}), {others}{inside}"
+            f"CRPS {told_number(scores['crps'])} ({told_number(naive['crps'])}), {others}{inside}{without}"
         ]
 
 
