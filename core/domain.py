@@ -20,7 +20,10 @@ Tables = Mapping[str, Any]
 
 
 class Samples(Protocol):
-    """A decoded population: molecules, graphs, series."""
+    """A decoded population: molecules, graphs, series.
+
+    A class whose `in_folders` is true saves a path without a suffix as a folder.
+    """
 
     def __len__(self) -> int: ...
 
@@ -71,7 +74,9 @@ class Domain(Protocol):
     which raises `InputError` where a run's tables are not what sampling needs; `versions(tables)`, those of libraries
     that samples depend on, by name; `compare` with its kin (`core.comparison.Comparing`); `import_formats` with
     `import_model` (`core.importing.Importing`); `tasks` with `open_items` (`core.completion.Completing`);
-    `potentials()`, what guidance can be asked for, a mapping of names to `core.guidance.naming.PotentialEntry`.
+    `check_place(path, num)`, which raises `InputError` where `num` samples cannot be saved there and stands in for the
+    check of suffixes; `potentials()`, what guidance can be asked for, a mapping of names to
+    `core.guidance.naming.PotentialEntry`.
     """
 
     name: str

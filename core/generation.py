@@ -27,7 +27,16 @@ from scorefield.core.progress import SampleBar
 from scorefield.core.quiet import quiet_predicting
 from scorefield.core.shards import Shard, Shards, Write
 
-__all__ = ["CHUNK_SIZE", "Generated", "Generator", "Machine", "choose_device", "chunk_sizes", "generate"]
+__all__ = [
+    "CHUNK_SIZE",
+    "Generated",
+    "Generator",
+    "Machine",
+    "choose_chunk_size",
+    "choose_device",
+    "chunk_sizes",
+    "generate",
+]
 
 CHUNK_SIZE = 256
 
@@ -36,7 +45,11 @@ Report = Callable[[float], None]
 
 
 class Generator(Protocol):
-    """What generates: a diffusion run, or anything else that makes samples chunk by chunk."""
+    """What generates: a diffusion run, or anything else that makes samples chunk by chunk.
+
+    One that cannot do with any number of samples in a chunk, or on any device, says which by its attributes
+    `chunk_size` and `device` (`choose_chunk_size` and the commands ask for them).
+    """
 
     def request(self) -> dict[str, Any]:
         """Everything that samples depend on, JSON-able."""
@@ -138,6 +151,18 @@ def choose_device(name: str | None = None) -> Literal["cpu", "cuda"]:
     if not torch.cuda.is_available():
         raise InputError("there is no GPU that torch can use", mend="give cpu")
     return "cuda"
+
+
+def choose_chunk_size(generator: Generator, wanted: int | None = None) -> int:
+    """Samples of a chunk: what is wanted, else what the generator says, else 256.
+
+    Raises:
+        InputError: the generator takes another number only.
+    """
+    own: int | None = getattr(generator, "chunk_size", None)
+    if own is not None and wanted not in (None, own):
+        raise InputError(f"chunks of {wanted} samples", mend=f"this run makes chunks of {own}: leave the size out")
+    return own or wanted or CHUNK_SIZE
 
 
 def chunk_sizes(num: int, chunk_size: int = CHUNK_SIZE) -> dict[int, int]:

@@ -13,15 +13,15 @@ from torch import Tensor
 from scorefield.core.checkpoints import RECORD_FILE, Which, load_record, load_system
 from scorefield.core.completer import Completer, Observe
 from scorefield.core.completion import Task, TaskName, open_items
-from scorefield.core.diffusion import Diffusion, Precision, Settings, join
+from scorefield.core.diffusion import Diffusion, Precision, Settings
 from scorefield.core.domain import Samples
 from scorefield.core.domains import load_domain
+from scorefield.core.drawing import drawn
 from scorefield.core.errors import InputError
-from scorefield.core.generation import CHUNK_SIZE, choose_device, chunk_sizes
+from scorefield.core.generation import CHUNK_SIZE, Generator, choose_chunk_size, choose_device
 from scorefield.core.guidance.potentials import Potential
 from scorefield.core.guide import Guide
 from scorefield.core.names import unknown
-from scorefield.core.progress import SampleBar
 from scorefield.core.runs import open_run
 from scorefield.core.state import State
 from scorefield.core.states_layout import check_layout
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from scorefield.core.likelihood import Likelihood
 
 __all__ = ["Model", "load"]
-
 
 Guidance = str | Guide | Potential | Sequence[str | Guide | Potential]
 """What to guide by: one thing or several."""
@@ -59,7 +58,7 @@ class Model:
         if hasattr(self.domain, "check_tables"):
             self.domain.check_tables(self.record.tables, self.record.sizes, self.folder / RECORD_FILE)
         self._systems: dict[tuple[Which, bool], System] = {}
-        self.system()
+        self._loaded(self._weights(None), False)
 
     def system(self, weights: Which | None = None, precision: Precision = "32-true") -> System:
         """The system with its weights, frozen.
@@ -69,12 +68,19 @@ class Model:
             precision: `64-true` gives a system in float64.
 
         Raises:
-            InputError: there are no such weights, or they are damaged.
+            InputError: there are no such weights, or they are damaged, or the run is no diffusion.
         """
-        key = (self._weights(weights), precision == "64-true")
+        system = self._loaded(self._weights(weights), precision == "64-true")
+        if not isinstance(system, System):
+            what = f"a run of {type(system).__name__} has no score"
+            raise InputError(what, file=self.folder, mend="it can be sampled and compared only")
+        return system
+
+    def _loaded(self, weights: Which, double: bool) -> System:
+        key = (weights, double)
         if key not in self._systems:
-            system = load_system(self.folder, key[0])
-            self._systems[key] = system.double() if key[1] else system
+            system = load_system(self.folder, weights)
+            self._systems[key] = system.double() if double and isinstance(system, System) else system
         return self._systems[key]
 
     def _weights(self, weights: Which | None) -> Which:
@@ -128,6 +134,22 @@ class Model:
         objects = [item for item in wanted if not isinstance(item, str)]
         return Diffusion(self.system(settings.weights, precision), self.domain, self.record, settings, objects)
 
+    def source(self, seed: int = 0, conditions: Mapping[str, Any] | None = None, **settings: Any) -> Generator:
+        """What makes this model's samples: a diffusion, or what its system brings; `settings` as of `generator`.
+
+        Raises:
+            InputError: a setting is unknown or not possible for this run; one that is no diffusion takes none.
+        """
+        system: Any = self._loaded(self._weights(None), False)
+        if isinstance(system, System):
+            return self.generator(seed=seed, conditions=conditions, **settings)
+        for name, value in settings.items():
+            if value and value not in ("32-true", self._weights(None)):
+                what = f"this run is no diffusion: it takes no {name.replace('_', ' ')}"
+                raise InputError(what, mend="leave it out; --condition says what can be chosen")
+        generator: Generator = system.generator(self.record, seed, dict(conditions or {}))
+        return generator
+
     @overload
     def sample(self, num: int, solver: str | None = ..., *, decode: Literal[False], **rest: Any) -> State: ...
 
@@ -140,7 +162,7 @@ class Model:
         solver: str | None = None,
         steps: int | None = None,
         seed: int = 0,
-        chunk_size: int = CHUNK_SIZE,
+        chunk_size: int | None = None,
         weights: Which | None = None,
         decode: bool = True,
         device: str | None = None,
@@ -160,7 +182,7 @@ class Model:
             solver: name of a solver; the run's default by default.
             steps: number of steps; the run's default by default.
             seed: fixes everything random.
-            chunk_size: samples that share a random stream; another size gives other samples.
+            chunk_size: samples that share a random stream, 256 by default; another size gives other samples.
             weights: `raw` or `ema`; the run's default by default.
             decode: whether to build the domain's objects; else the state is returned, padded to the run's sizes.
             device: `cpu` or `cuda`; a GPU where there is one, by default.
@@ -180,10 +202,11 @@ class Model:
             InputError: a setting is unknown or not possible for this run.
         """
         self._check_misplaced(solver_arguments)
-        settings = (solver, steps, seed, weights, precision, tile_size, conditions, solver_arguments, guide, way, None)
-        generator = self.generator(*settings, teleport)
-        parts = _chunks(generator, num, chunk_size, choose_device(device), decode, progress)
-        return _joined(generator, parts) if decode else join([state for state, _ in parts])
+        settings: dict[str, Any] = {} if tile_size == Settings.tile_size else {"tile_size": tile_size}
+        settings |= {"solver": solver, "steps": steps, "weights": weights, "precision": precision, "guide": guide}
+        settings |= {"arguments": solver_arguments, "way": way, "teleport": teleport}
+        generator = self.source(seed, conditions, **settings)
+        return drawn(generator, num, choose_chunk_size(generator, chunk_size), device, decode, progress)
 
     def completer(
         self,
@@ -363,27 +386,6 @@ class Model:
         check_layout(state, system, self.domain, self.record)
         state = state.to(dtype=torch.float64 if precision == "64-true" else torch.float32)
         return log_likelihood(system.to(state.device), state, Integration(**settings), progress=progress)
-
-
-def _chunks(
-    generator: Diffusion, num: int, chunk_size: int, device: str, decode: bool, progress: bool
-) -> list[tuple[State, Samples | None]]:
-    """State and objects of every chunk; decoded chunk by chunk, as the command does."""
-    parts: list[tuple[State, Samples | None]] = []
-    with SampleBar(progress) as bar:
-        bar.start(num)
-        for number, size in chunk_sizes(num, chunk_size).items():
-            state, _ = generator.states(number, size, torch.device(device), bar.within(size))
-            parts.append((state, generator.decode(state) if decode else None))
-    return parts
-
-
-def _joined(generator: Diffusion, parts: list[tuple[State, Samples | None]]) -> Samples:
-    """The objects of all chunks, with the tensors where their class has a field for them."""
-    samples = generator.samples_type().concatenate([samples for _, samples in parts if samples is not None])
-    if dataclasses.is_dataclass(samples) and any(f.name == "state" for f in dataclasses.fields(samples)):
-        return dataclasses.replace(samples, state=join([state for state, _ in parts]))
-    return samples
 
 
 def load(run: str | Path) -> Model:

@@ -22,7 +22,7 @@ import numpy as np
 
 from scorefield.core.domain import Samples
 from scorefield.core.errors import InputError
-from scorefield.core.files import atomic, check_writable
+from scorefield.core.files import atomic, check_writable, is_filled
 
 __all__ = ["Shard", "Shards", "Write"]
 
@@ -54,7 +54,7 @@ class Shards:
     """The shards of one file.
 
     Args:
-        file: the file that is being generated.
+        file: the file that is being generated; without a suffix a folder, of samples that can be saved as one.
         request: everything that its bytes depend on.
         samples_type: class of its samples.
     """
@@ -66,6 +66,7 @@ class Shards:
         self.request: Request = json.loads(json.dumps(request))
         self._key = hashlib.sha256(json.dumps(self.request, sort_keys=True).encode()).hexdigest()
         self._type = samples_type
+        self._is_folder = not self.file.suffix and getattr(samples_type, "in_folders", False)
 
     @property
     def _request_file(self) -> Path:
@@ -74,7 +75,7 @@ class Shards:
     def finished(self) -> dict[str, Any] | None:
         """The file's summary, if the file is there and was made by this request."""
         summary = _read_json(self.summary_file)
-        whole = self.file.is_file() and summary is not None and summary.get("request") == self.request
+        whole = is_filled(self.file) and summary is not None and summary.get("request") == self.request
         return summary if whole else None
 
     def check(self, overwrite: bool = False) -> None:
@@ -86,7 +87,7 @@ class Shards:
         Raises:
             InputError: the file or its shards come from another request, or cannot be written here.
         """
-        check_writable(self.file)
+        check_writable(self.file, self._is_folder)
         if overwrite or self.finished() is not None:
             return
         if self.folder.exists():
@@ -94,7 +95,7 @@ class Shards:
             if earlier == self.request or self._empty():
                 return  # also where the file is there: it stems from an assembly that was interrupted
             raise self._refusal(self.folder, "holds an unfinished request with other settings", earlier)
-        if self.file.exists():
+        if is_filled(self.file):
             summary = _read_json(self.summary_file) or {}
             raise self._refusal(self.file, "is there already, made with other settings", summary.get("request"))
 

@@ -14,6 +14,7 @@ from scorefield.core.cli.options import (
     add_machine,
     add_sampler,
     check_counts,
+    given,
     machine_of,
     pairs,
     without_collecting,
@@ -141,21 +142,19 @@ def _completer(name: TaskName, args: Namespace) -> Completer:
     arguments: dict[str, Any] = pairs("--solver-arg", args.solver_arg)
     if args.grid is not None:
         arguments["grid"] = args.grid
-    tile = {} if args.tile_size is None else {"tile_size": args.tile_size}
     return Model(args.run_name).completer(
         task,
         args.num,
         args.solver,
         args.steps,
         observe=Observe(args.way, pairs("--way-arg", args.way_arg), args.std, args.potential, args.levels, args.hard),
-        chunk_size=args.chunk_size,
         arguments=arguments,
         seed=args.seed,
         weights=args.weights,
         precision=args.precision,
         conditions=pairs("--condition", args.condition),
         guide=args.guide,
-        **tile,
+        **given(args, "chunk_size", "tile_size"),
     )
 
 

@@ -17,7 +17,16 @@ if TYPE_CHECKING:
 
     from scorefield.core.generation import Machine
 
-__all__ = ["add_files", "add_machine", "add_sampler", "check_counts", "machine_of", "pairs", "without_collecting"]
+__all__ = [
+    "add_files",
+    "add_machine",
+    "add_sampler",
+    "check_counts",
+    "given",
+    "machine_of",
+    "pairs",
+    "without_collecting",
+]
 
 
 def add_files(parser: ArgumentParser, data: str, drawn: str, reading: str) -> None:
@@ -62,9 +71,7 @@ def add_sampler(parser: ArgumentParser, defaults: str) -> _ArgumentGroup:
         help="what to guide by, see `scorefield list potentials`; weight 1 by default; repeatable",
     )  # fmt: skip
     group.add_argument("--seed", type=int, default=0, help="default 0")
-    group.add_argument(
-        "--chunk-size", type=int, default=256, help="samples of one random stream (default 256); changes the samples"
-    )
+    group.add_argument("--chunk-size", type=int, help="samples of one random stream (default 256); changes the samples")
     group.add_argument("--tile-size", type=int, help="rows of one network call (default 256); changes the samples")
     return group
 
@@ -109,6 +116,11 @@ def check_counts(args: Namespace) -> None:
             raise InputError(f"{value} is too small", place=place, mend=f"give at least {lowest}")
 
 
+def given(args: Namespace, *names: str) -> dict[str, Any]:
+    """Those of these options that were given, by name."""
+    return {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+
+
 def pairs(option: str, words: Sequence[str]) -> dict[str, Any]:
     """What `K=V` words say, by K.
 
@@ -122,16 +134,26 @@ def pairs(option: str, words: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def machine_of(args: Namespace) -> Machine:
-    """The machine asked for; under torchrun, as many nodes and processes as it started."""
+def machine_of(args: Namespace, only: str | None = None) -> Machine:
+    """The machine asked for; under torchrun, as many nodes and processes as it started.
+
+    Args:
+        args: what was typed.
+        only: the one device that what generates can use.
+
+    Raises:
+        InputError: another device is asked for, or there is none such.
+    """
     from scorefield.core.generation import Machine, choose_device
 
     devices, nodes = args.devices, args.num_nodes
     if "TORCHELASTIC_RUN_ID" in os.environ:
         local = int(os.environ["LOCAL_WORLD_SIZE"])
         devices, nodes = devices or local, nodes or int(os.environ["WORLD_SIZE"]) // local
+    if only is not None and args.device not in ("auto", only):
+        raise InputError(f"--device {args.device}", mend=f"this run samples on {only} only: leave --device out")
     return Machine(
-        choose_device(args.device),
+        choose_device(only or args.device),
         1 if devices is None else devices,
         1 if nodes is None else nodes,
         args.threads,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from scorefield.core.cli.command import Command
 from scorefield.core.cli.completion import make_file, outputs_of
-from scorefield.core.cli.options import add_files, add_machine, check_counts, pairs, without_collecting
+from scorefield.core.cli.options import add_files, add_machine, check_counts, given, pairs, without_collecting
 from scorefield.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -105,8 +105,8 @@ def _refiner(args: Namespace, time: float | None) -> ItemPaths:
     options: dict[str, Any] = {"base": args.forecast, "held": args.regularise_on, "train": args.train}
     options |= {"holdout": True} if args.holdout else {}
     task = Task("refine", args.data, {k: v for k, v in options.items() if v is not None}, pairs("--read", args.read))
-    settings: dict[str, Any] = {"chunk_size": args.chunk_size, "seed": args.seed, "weights": args.weights}
-    settings |= {"precision": args.precision} | ({} if args.tile_size is None else {"tile_size": args.tile_size})
+    settings: dict[str, Any] = {"seed": args.seed, "weights": args.weights, "precision": args.precision}
+    settings |= given(args, "chunk_size", "tile_size")
     model = Model(args.run_name)
     method = args.method or getattr(model.domain, "refining", "langevin")
     if method == "sdedit":

@@ -7,12 +7,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scorefield.core.cli.command import Command
-from scorefield.core.cli.options import add_machine, add_sampler, check_counts, machine_of, pairs, without_collecting
+from scorefield.core.cli.options import (
+    add_machine,
+    add_sampler,
+    check_counts,
+    given,
+    machine_of,
+    pairs,
+    without_collecting,
+)
 from scorefield.core.errors import InputError
 
 if TYPE_CHECKING:
-    from scorefield.core.diffusion import Diffusion
-    from scorefield.core.generation import Generated
+    from scorefield.core.generation import Generated, Generator
+    from scorefield.core.model import Model
 
 __all__ = ["COMMAND"]
 
@@ -22,6 +30,7 @@ examples:
   scorefield sample runs/qm9_gdss/001 --num 10000 --out molecules.csv --solver unipc --steps 20 --seed 1
   scorefield sample runs/qm9_gdss/001 --num 10000 --out molecules.smi --devices 2
   scorefield sample runs/qm9_gdss/001 --num 1000 --out molecules.smi --guide degree=2.2:50 --guide atoms.N=0.3:200
+  scorefield sample runs/rescale/001 --num 10 --condition ratio=0.3 --out samples/
   torchrun --nnodes 2 --nproc-per-node 4 ... -m -- scorefield sample RUN --num 1000000 --out molecules.parquet
 
 An interrupted command goes on where it stopped when it is run again. The bytes of FILE depend neither on
@@ -33,7 +42,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     """What to sample, how, and where."""
     parser.add_argument("run_name", metavar="RUN", help="a run folder, else the name of a packaged run")
     parser.add_argument("--num", type=int, required=True, help="number of samples")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="its suffix is the format")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="FILE", help="its suffix is the format; of digraphs also DIR"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace what other settings made")
     _add_sampler(parser)
     add_machine(parser)
@@ -56,11 +67,12 @@ def run(args: Namespace) -> int:
 
     resolve_run(args.run_name)  # a misspelt name is found before anything heavy is imported
     with without_collecting():
-        from scorefield.core.generation import generate
+        from scorefield.core.generation import choose_chunk_size, generate
 
         generator = _generator(args)
+    machine, size = machine_of(args, getattr(generator, "device", None)), choose_chunk_size(generator, args.chunk_size)
     try:
-        made = generate(generator, args.out, args.num, args.chunk_size, machine_of(args), args.overwrite)
+        made = generate(generator, args.out, args.num, size, machine, args.overwrite)
     except FloatingPointError as error:
         mend = "train it on, or try another solver or other arguments"
         if args.guide:
@@ -71,31 +83,38 @@ def run(args: Namespace) -> int:
     return 0
 
 
-def _generator(args: Namespace) -> Diffusion:
+def _generator(args: Namespace) -> Generator:
     from scorefield.core.model import Model
 
     model = Model(args.run_name)
-    known = model.domain.suffixes(model.record.tables)
-    if not args.out.name.lower().endswith(known):
-        raise InputError(f"unknown suffix {args.out.suffix!r}", file=args.out, mend=f"give one of {', '.join(known)}")
+    _check_out(model, args.out, args.num)
     arguments = pairs("--solver-arg", args.solver_arg)
     if args.grid is not None:
         arguments["grid"] = args.grid
-    tile = {} if args.tile_size is None else {"tile_size": args.tile_size}
-    return model.generator(
-        args.solver,
-        args.steps,
+    return model.source(
         args.seed,
-        args.weights,
-        args.precision,
-        conditions=pairs("--condition", args.condition),
+        pairs("--condition", args.condition),
+        solver=args.solver,
+        steps=args.steps,
+        weights=args.weights,
+        precision=args.precision,
         arguments=arguments,
         guide=args.guide,
         way=args.way,
         way_arguments=pairs("--way-arg", args.way_arg),
         teleport=args.teleport,
-        **tile,
+        **given(args, "tile_size"),
     )
+
+
+def _check_out(model: Model, out: Path, num: int) -> None:
+    """Refuse a file that the samples cannot be saved as."""
+    if hasattr(model.domain, "check_place"):
+        model.domain.check_place(out, num)
+        return
+    known = model.domain.suffixes(model.record.tables)
+    if not out.name.lower().endswith(known):
+        raise InputError(f"unknown suffix {out.suffix!r}", file=out, mend=f"give one of {', '.join(known)}")
 
 
 def _line(file: Path, made: Generated) -> str:
@@ -103,7 +122,8 @@ def _line(file: Path, made: Generated) -> str:
     if not made.new:
         return f"{file}: already there, made with these settings"
     calls, seconds = summary["evaluations"], summary["seconds"]
-    return f"{file}: {summary['num']} samples, {calls:g} network calls each, {seconds:.1f} s"
+    effort = f"{calls:g} network calls each, " if calls else ""
+    return f"{file}: {summary['num']} samples, {effort}{seconds:.1f} s"
 
 
 COMMAND = Command("sample", "generate from a run", EXAMPLES, add_arguments, run)
