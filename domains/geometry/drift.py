@@ -58,7 +58,8 @@ def _drifts(found: Completions, x: Array, blocks: list[tuple[int, int]], kind: s
     kinetic, potential = energies(x, known.dt, kind, told)
     total = kinetic + potential
     start, unit = total[:, : history - 2 * _LOST], kinetic[:, : history - 2 * _LOST].mean(1)
-    parts = [total[:, max(first - _LOST, 0) : last - _LOST].mean(1) for first, last in blocks if last > first]
+    last_known = total.shape[1] - 1  # a block of a frame or two at the end is told by the last energy that is known
+    parts = [total[:, min(first - _LOST, last_known) : last - _LOST].mean(1) for first, last in blocks]
     return np.asarray(np.abs(np.stack(parts, 1) - start.mean(1, keepdims=True)) / unit[:, None])
 
 
