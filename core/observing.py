@@ -29,7 +29,9 @@ OBSERVING_WAYS = ("moments", "replacement", "self", "gradient", "dps", "particle
 """Ways that can hold samples to observations."""
 _COMPETING = ("particles", "afdps")
 _SOFT = ("gradient", "dps", "particles", "afdps")  # they take x0_hat as uncertain by `prior_std`
-_SELF_STD = math.sqrt(0.5)  # the energy of self-guidance is the plain sum of squares, as published
+_PUBLISHED: Mapping[str, PotentialName] = {"self": "quantile"}
+"""The potential with which a way was published, if it is not `gaussian`."""
+_SELF_STD = math.sqrt(0.5)  # the energy of self-guidance at a Gaussian is the plain sum of squares, as published
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,8 @@ class Observe:
         way: one of `OBSERVING_WAYS`.
         arguments: of the way, as users type them.
         std: standard deviation of the observations' error, or the quantile's scale, on the scale of the states.
-        potential: `gaussian` or `quantile`; with another way than the domain's best, `gaussian` by default.
+        potential: `gaussian` or `quantile`; with another way than the domain's best, `quantile` for `self` and
+            `gaussian` for all others by default.
         levels: order of quantile levels: `ordered`, `shuffled` or `random`.
         hard: whether observed entries are replaced besides.
     """
@@ -122,7 +125,7 @@ class Observe:
         way = self.way or best.way
         if way not in OBSERVING_WAYS:
             raise unknown("way to use observations", way, OBSERVING_WAYS)
-        potential = self.potential or (best.potential if way == best.way else "gaussian")
+        potential = self.potential or (best.potential if way == best.way else _PUBLISHED.get(way, "gaussian"))
         if potential not in get_args(PotentialName):
             raise unknown("potential of observations", potential, get_args(PotentialName))
         std = self._std(best, way, potential) if self.std is None else self.std

@@ -67,7 +67,8 @@ def _add_arguments(add_options: Callable[[ArgumentParser], None], parser: Argume
     group.add_argument("--way-arg", action="append", default=[], metavar="K=V", help="argument of the way; repeatable")
     group.add_argument(
         "--potential", metavar="gaussian|quantile",
-        help="what is said of given values: what they are, or which quantile of each path they are",
+        help="what is said of given values: what they are, or which quantile of each path they are (the latter by "
+        "default with --way self)",
     )  # fmt: skip
     group.add_argument("--std", type=float, help="error of given values (scale of quantiles) as the model sees them")
     group.add_argument("--levels", metavar="ORDER", help="of quantile levels: ordered, shuffled or random")

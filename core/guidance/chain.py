@@ -98,8 +98,9 @@ class Stepped(Guide):
         """See `Guide.begin`."""
         rule = run.solver.rule if isinstance(run.solver, LinearSolver) else None
         if not isinstance(rule, Ancestral) or rule.eta != 1 or run.solver.corrector is not None:  # type: ignore[attr-defined]
-            mend = "take ddpm, or point=current, which works with every solver"
-            raise InputError("guidance at the point stepped needs ancestral sampling", mend=mend)
+            what = "self-guidance at the point stepped, its default, needs ancestral sampling"
+            mend = "take --solver ddpm, or --way-arg point=current with any solver of fixed steps"
+            raise InputError(what, mend=mend)
         mine = copy.copy(self)
         mine.potential = self.potential.begin(run)
         mine._steps = [self._step(run.system, t, end) for t, end in zip(run.plan.times, run.plan.ends, strict=True)]

@@ -12,7 +12,7 @@ import pytest
 from scorefield.core.cli.main import main
 from tests.series.panel_runs import untrained
 
-SELF = ("--way", "self", "--potential", "quantile")
+SELF = ("--way", "self")
 STEPPED = ("--way-arg", "point=stepped")
 WAVE = (5 + np.sin(np.arange(30) / 2)).round(3)
 
@@ -98,6 +98,9 @@ BAD = {
     "not a quantile's": ("forecast", "whole.csv", ("--way", "moments", "--potential", "quantile"), "moments cannot us"),
     "std": ("forecast", "whole.csv", ("--std", "-1"), "-1 is no standard deviation of an error; give more than 0"),
     "solver": ("forecast", "whole.csv", (*SELF, *STEPPED, "--solver", "ddim"), "needs ancestral sampling"),
+    "way alone": ("forecast", "whole.csv", SELF, "ancestral sampling; take --solver ddpm, or --way-arg point=current"),
+    "no steps to guide": ("forecast", "whole.csv", (*SELF, "--way-arg", "point=current", "--solver", "rk45"),
+                          "a solver of adaptive steps cannot be guided; take one with a grid"),
 }  # fmt: skip
 
 
@@ -140,6 +143,18 @@ def test_what_is_unusual_is_told_in_one_line(run, files, capsys, case):
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 1
     assert expected in said[0]
+
+
+@pytest.mark.parametrize("words", [("--solver", "ddpm"), ("--way-arg", "point=current")])
+def test_self_guidance_holds_to_quantiles_as_published(run, files, words):
+    alone = made(run, files, "forecast", "whole.csv", "--num", "4", *SELF, *words)
+    told = json.loads((files / "out.npz.json").read_text())
+    assert (told["way"], told["potential"], told["std"], told["levels"]) == ("self", "quantile", 1.0, "ordered")
+    named = made(run, files, "forecast", "whole.csv", "--num", "4", *SELF, *words, "--potential", "quantile")
+    np.testing.assert_array_equal(alone, named)
+    squares = made(run, files, "forecast", "whole.csv", "--num", "4", *SELF, *words, "--potential", "gaussian",
+                   "--overwrite")  # fmt: skip
+    assert not np.allclose(alone, squares)
 
 
 def test_one_path_stands_for_the_median_and_tiny_values_have_the_least_scale(run, files):

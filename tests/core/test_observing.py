@@ -35,11 +35,16 @@ def test_defaults_are_the_domains() -> None:
     assert not Observe(hard=False).settled(replace(QUANTILES, hard=True)).hard
 
 
-def test_another_way_takes_a_gaussian_and_its_own_error() -> None:
+def test_another_way_takes_the_potential_that_goes_with_it_and_its_own_error() -> None:
+    assert Observe("self").settled(EXACT) == Used("self", {}, "quantile", 1.0, "ordered", False, None)
+    assert Observe("self", levels="random").settled(EXACT).levels == "random"
+    for way in ("moments", "replacement", "gradient", "dps", "particles", "afdps"):
+        assert Observe(way).settled(QUANTILES).potential == "gaussian"
+    assert Observe().settled(replace(EXACT, way="self")).potential == "gaussian"  # the domain found it best
     assert Observe("moments").settled(QUANTILES) == Used("moments", {}, "gaussian", 0.05, None, False, None)
     assert Observe("gradient").settled(QUANTILES).prior_std == 1.0
     # The energy of self-guidance with squares is their plain sum.
-    assert Observe("self").settled(EXACT).std == pytest.approx(math.sqrt(0.5))
+    assert Observe("self", potential="gaussian").settled(EXACT).std == pytest.approx(math.sqrt(0.5))
     assert Observe("self", potential="gaussian").settled(QUANTILES).std == pytest.approx(math.sqrt(0.5))
     assert Observe("self", potential="quantile").settled(EXACT).std == 1.0
     assert Observe("gradient", std=0.2, potential="quantile").settled(EXACT).std == 0.2

@@ -241,7 +241,7 @@ def test_every_way_fills(run: Path, way: str) -> None:
     "how",
     [
         {"way": "self"},
-        {"way": "self", "potential": "quantile"},
+        {"way": "self", "potential": "gaussian"},
         {"way": "gradient", "potential": "quantile", "levels": "shuffled"},
         {"way": "self", "potential": "quantile", "levels": "random", "way_arguments": {"point": "current"}},
         {"way": "particles", "potential": "quantile"},
