@@ -42,14 +42,14 @@ def test_the_same_seed_gives_the_same_numbers(model):
 
 def test_nodes_as_a_condition(model):
     assert model.sample(2, conditions={"nodes": 4}).x.shape[1] == 4
-    with pytest.raises(InputError, match="nodes=5; the run knows systems of 4 nodes"):
+    with pytest.raises(InputError, match="nodes=5; the run knows systems"):
         model.sample(2, conditions={"nodes": 5})
     with pytest.raises(InputError, match="unknown condition 'mass'; trajectories take nodes"):
         model.sample(2, conditions={"mass": 5})
 
 
 def test_a_conditional_run_makes_nothing_up(conditional):
-    with pytest.raises(InputError, match="without given frames.*scorefield forecast"):
+    with pytest.raises(InputError, match=r"without given frames.*scorefield forecast"):
         conditional.sample(2)
 
 
