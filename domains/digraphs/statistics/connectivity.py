@@ -15,7 +15,7 @@ from scipy.sparse.csgraph import connected_components
 
 from scorefield.domains.digraphs.statistics.neighbours import Adjacency
 
-__all__ = ["component_sizes", "matrix_of", "page_rank", "strong_labels"]
+__all__ = ["component_sizes", "matrix_of", "page_rank", "page_rank_base", "strong_labels"]
 
 _DAMPING, _TOLERANCE, _MOST = 0.85, 1e-12, 1000
 
@@ -51,3 +51,8 @@ def page_rank(in_: Adjacency, out_degrees: NDArray[np.int64]) -> NDArray[np.floa
         if float(np.abs(rank - before).sum()) < _TOLERANCE:
             break
     return np.asarray(rank / rank.sum())
+
+
+def page_rank_base(rank: NDArray[np.float64], out_degrees: NDArray[np.int64]) -> float:
+    """What every node has without any edge to it: that share of PageRank in a graph of any size is comparable."""
+    return float(_DAMPING * rank[out_degrees == 0].sum() + 1 - _DAMPING) / rank.size

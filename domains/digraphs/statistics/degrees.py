@@ -6,7 +6,7 @@ ones by powers of two: bin 0 holds degree 0, bin j the degrees from 2^(j-1) to 2
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,14 +24,14 @@ class Weighted(NamedTuple):
 
     Args:
         values: distinct, in increasing order, `(k,)`.
-        counts: int64 `(k,)`.
+        counts: whole numbers, `(k,)`.
     """
 
-    values: NDArray[np.float64] | NDArray[np.int64]
-    counts: NDArray[np.int64]
+    values: NDArray[Any]
+    counts: NDArray[Any]
 
 
-def weighted(values: NDArray[np.float64] | NDArray[np.int64]) -> Weighted:
+def weighted(values: NDArray[Any]) -> Weighted:
     """The distinct values among some."""
     distinct, counts = np.unique(values, return_counts=True)
     return Weighted(distinct, counts.astype(np.int64))
