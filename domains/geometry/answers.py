@@ -115,7 +115,7 @@ class Completions:
     @cached_property
     def paths(self) -> Array:
         """`[n, paths, N, T, D]`, zeros where nothing exists."""
-        return np.nan_to_num(self._padded([answer.paths for answer in self.answers], 0.0, 2))
+        return np.asarray(np.nan_to_num(self._padded([answer.paths for answer in self.answers], 0.0, 2)))
 
     @cached_property
     def truth(self) -> Array:
@@ -144,12 +144,12 @@ class Completions:
     @cached_property
     def _scored(self) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_]] | None:
         """Systems with a truth, and of them the nodes `[m, N]` and frames `[m, T]` that count."""
-        told = ~np.isnan(self.truth).any(-1)
-        frames = (told & self.missing).any(1) & ~(self.missing & ~told).any(1)
+        told: NDArray[np.bool_] = np.asarray(~np.isnan(self.truth).any(-1))
+        frames: NDArray[np.bool_] = np.asarray((told & self.missing).any(1) & ~(self.missing & ~told).any(1))
         rows = np.flatnonzero(frames.any(1))
         if not len(rows):
             return None
-        nodes = (self.missing[rows] & frames[rows][:, None]).any(2)
+        nodes: NDArray[np.bool_] = np.asarray((self.missing[rows] & frames[rows][:, None]).any(2))
         return rows, nodes, frames[rows]
 
     @cached_property
@@ -200,7 +200,7 @@ class Completions:
                     return None
                 continue
             flat[mine] = fill(flat[mine][:, None], ~pattern)[:, 0]
-        return flat.reshape(found.shape)
+        return np.asarray(flat.reshape(found.shape))
 
 
 def check_places(outputs: Outputs, known: Known, also: Path | None = None) -> None:

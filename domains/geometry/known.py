@@ -165,7 +165,7 @@ def _molecule(found: Trajectories, system: Mapping[str, Any], file: Path | None)
         raise InputError(what, file=file, place="numbers", mend=f"the run knows atoms {', '.join(map(str, own))}")
 
     def shared(name: str, kind: type) -> Any:
-        value = np.array(system[name], dtype=kind)
+        value: np.ndarray[Any, np.dtype[Any]] = np.array(system[name], dtype=kind)
         return np.broadcast_to(value, (len(found), *value.shape))
 
     return replace(

@@ -52,7 +52,7 @@ def _canvas(found: Completions, title: str) -> Canvas:
     upper: Any = canvas
     lower: Any = None
     if scored:
-        upper, lower = np.ravel(canvas.subfigures(2, 1, height_ratios=[1, 0.85]))
+        upper, lower = np.asarray(canvas.subfigures(2, 1, height_ratios=[1, 0.85])).ravel()
     three = found.paths.shape[-1] == 3
     for place, row in enumerate(rows):
         axis: Any = upper.add_subplot(1, len(rows), place + 1, projection="3d" if three else None)

@@ -141,7 +141,7 @@ def _numbers(
     numbers = np.zeros((len(systems), nodes), dtype=np.int64)
     for k, system in enumerate(systems):
         numbers[k, : system["nodes"]] = system.get("numbers", 0)
-    return numbers[rows]
+    return np.asarray(numbers[rows])
 
 
 def check_systems(tables: Mapping[str, Any], sizes: Mapping[str, int], file: Path) -> None:
