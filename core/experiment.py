@@ -24,7 +24,10 @@ from scorefield.core.names import nearest, unknown
 __all__ = ["Experiment", "build", "confine", "find_class", "known_keys", "merge", "read_experiment"]
 
 PARTS = {"model": "scorefield.core.module.ScoreModule", "data": None, "trainer": "lightning.pytorch.Trainer"}
-"""The parts of a configuration and their classes; the class of the data is part of the configuration."""
+"""The parts of a configuration and their classes; the class of the data is part of the configuration.
+
+A `model` that names a class is another Lightning module, which takes a `system` too.
+"""
 _OBJECTIVE = "scorefield.core.objectives.DenoisingScoreMatching"
 Tree = dict[str, Any]
 
@@ -45,7 +48,7 @@ class Experiment:
     """A checked configuration.
 
     Attributes:
-        model: arguments of `ScoreModule`.
+        model: arguments of `ScoreModule`, or `{"class_path", "init_args"}` of another module.
         data: `{"class_path", "init_args"}` of the data module.
         trainer: arguments of Lightning's `Trainer`.
         file: where it was read, for errors.
@@ -70,12 +73,31 @@ class Experiment:
         parts: Tree = {}
         for part, path in PARTS.items():
             value = values.get(part) or {}
-            if part == "model" and isinstance(value, dict) and value.get("objective") is None:
+            whole = path is None or _names_class(part, value)
+            if part == "model" and isinstance(value, dict) and not whole and value.get("objective") is None:
                 value = {**value, "objective": {"class_path": _OBJECTIVE}}
-            spec = value if path is None else {"class_path": path, "init_args": value}
-            full = _complete(spec, file, part)
-            parts[part] = full if path is None else full["init_args"]
+            full = _complete(value if whole else {"class_path": path, "init_args": value}, file, part)
+            parts[part] = full if whole else full["init_args"]
         return cls(**parts, file=file)
+
+    @property
+    def module(self) -> Tree:
+        """`{"class_path", "init_args"}` of the Lightning module."""
+        if _names_class("model", self.model):
+            return self.model
+        return {"class_path": PARTS["model"], "init_args": self.model}
+
+    @property
+    def system(self) -> Tree:
+        """`{"class_path", "init_args"}` of the recipe.
+
+        Raises:
+            InputError: the module takes none.
+        """
+        found = _arguments(self.module).get("system")
+        if not isinstance(found, dict):
+            raise InputError("takes no system to train", file=self.file, place="model")
+        return found
 
     def as_dict(self) -> Tree:
         """The plain tree of the three parts."""
@@ -219,9 +241,15 @@ def known_keys(tree: Mapping[str, Any]) -> list[str]:
     keys = []
     for part, path in PARTS.items():
         value = tree.get(part) or {}
-        spec = value if path is None else {"class_path": path, "init_args": value}
+        whole = path is None or _names_class(part, value)
+        spec = value if whole else {"class_path": path, "init_args": value}
         keys += [f"{part}.{key}" for key in _walk_keys(spec)]
     return keys
+
+
+def _names_class(part: str, value: Any) -> bool:
+    """Whether the model of a configuration is another module than ours."""
+    return part == "model" and isinstance(value, Mapping) and "class_path" in value
 
 
 def _walk_keys(spec: Any) -> Iterator[str]:

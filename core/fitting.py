@@ -20,8 +20,9 @@ from lightning.pytorch import LightningDataModule, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 
 from scorefield.core.configs import resolve_config
+from scorefield.core.counting import CountingModule, counting_strategy
 from scorefield.core.errors import InputError
-from scorefield.core.experiment import Experiment, build, read_experiment
+from scorefield.core.experiment import Experiment, build, find_class, read_experiment
 from scorefield.core.files import atomic
 from scorefield.core.metrics import EpochLines, Events, MetricsFile
 from scorefield.core.module import ScoreModule
@@ -29,7 +30,13 @@ from scorefield.core.quiet import quiet_training
 from scorefield.core.runs import allocate, check_claim, claim
 from scorefield.core.solver_registry import make_solver
 from scorefield.core.states_data import StatesData
-from scorefield.core.training_files import LAST, AtomicCheckpoints, ModelFiles, checkpoint_callbacks
+from scorefield.core.training_files import (
+    LAST,
+    AtomicCheckpoints,
+    ModelFiles,
+    PassCheckpoint,
+    checkpoint_callbacks,
+)
 
 __all__ = ["CONFIG", "checked_resume", "fit", "make_trainer", "train"]
 
@@ -109,7 +116,9 @@ def train(
     if not resume and _is_first():
         check_claim(Path("runs") / name / "new" if out is None else out)
     data = data if data is not None else build(experiment.data, experiment.file, "data")
-    module: ScoreModule = build(_module_spec(experiment), experiment.file, "model")
+    module: ScoreModule | CountingModule = build(experiment.module, experiment.file, "model")
+    if not isinstance(module, ScoreModule | CountingModule):
+        raise InputError(f"{type(module).__name__} is no module that fit knows", file=experiment.file, place="model")
     _check_sampler(module, experiment.file)
     if not resume and _is_first():
         data.prepare_data()
@@ -152,7 +161,7 @@ def _check_length(experiment: Experiment) -> None:
             raise InputError(what, file=experiment.file, place=place, mend="give at least 1")
 
 
-def _check_sampler(module: ScoreModule, file: Path | None) -> None:
+def _check_sampler(module: ScoreModule | CountingModule, file: Path | None) -> None:
     """Find a wrong default sampler before the training, not at the first sample after it."""
     settings = getattr(module.recipe, "sampling", None)
     if settings is None:
@@ -206,11 +215,15 @@ def make_trainer(experiment: Experiment, folder: Path) -> Trainer:
             mend="set model.clip",
         )  # fmt: skip
     given = {name: _as_list(arguments.get(name)) for name in ("callbacks", "plugins")}
-    arguments["callbacks"] = [*given["callbacks"], ModelFiles(folder, experiment), *checkpoint_callbacks(folder)]
+    counts = issubclass(find_class(experiment.module["class_path"], experiment.file, "model"), CountingModule)
+    saving = [PassCheckpoint(folder)] if counts else checkpoint_callbacks(folder)
+    arguments["callbacks"] = [*given["callbacks"], ModelFiles(folder, experiment), *saving]
+    if counts:
+        arguments["strategy"] = counting_strategy(arguments)
     arguments["plugins"] = [*given["plugins"], AtomicCheckpoints()]
     if arguments.get("enable_progress_bar") is None and not sys.stderr.isatty():
         arguments["enable_progress_bar"] = False
-        arguments["callbacks"].insert(0, EpochLines())
+        arguments["callbacks"][:0] = [] if counts else [EpochLines()]
     if arguments.get("logger") in (None, True):
         arguments["logger"] = _loggers(folder)
     defaults = {"log_every_n_steps": 1, "enable_model_summary": False, "num_sanity_val_steps": 0}
@@ -234,10 +247,6 @@ def _loggers(folder: Path) -> list[Any]:
 
 def _as_list(value: Any) -> list[Any]:
     return [] if value is None else list(value) if isinstance(value, list | tuple) else [value]
-
-
-def _module_spec(experiment: Experiment) -> dict[str, Any]:
-    return {"class_path": "scorefield.core.module.ScoreModule", "init_args": experiment.model}
 
 
 def _is_first() -> bool:

@@ -162,7 +162,7 @@ def choose_chunk_size(generator: Generator, wanted: int | None = None) -> int:
     own: int | None = getattr(generator, "chunk_size", None)
     if own is not None and wanted not in (None, own):
         raise InputError(f"chunks of {wanted} samples", mend=f"this run makes chunks of {own}: leave the size out")
-    return own or wanted or CHUNK_SIZE
+    return next(size for size in (own, wanted, CHUNK_SIZE) if size is not None)
 
 
 def chunk_sizes(num: int, chunk_size: int = CHUNK_SIZE) -> dict[int, int]:

@@ -11,10 +11,11 @@ from typing import Any
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 
 from scorefield.core.checkpoints import ModelRecord, save_model
+from scorefield.core.counting import CountingModule
 from scorefield.core.domains import find_domains
 from scorefield.core.errors import InputError, InputWarning
 from scorefield.core.experiment import Experiment
@@ -24,7 +25,7 @@ from scorefield.core.module import ScoreModule
 from scorefield.core.paths import EDM, VE
 from scorefield.core.system import System
 
-__all__ = ["LAST", "AtomicCheckpoints", "ModelFiles", "checkpoint_callbacks", "domain_of"]
+__all__ = ["LAST", "AtomicCheckpoints", "ModelFiles", "PassCheckpoint", "checkpoint_callbacks", "domain_of"]
 
 LAST = Path("checkpoints") / "last.ckpt"
 _PAUSE = 20.0  # seconds between two exports of the model while training goes on
@@ -63,6 +64,23 @@ def checkpoint_callbacks(folder: Path) -> list[ModelCheckpoint]:
     ]
 
 
+class PassCheckpoint(Checkpoint):
+    """`checkpoints/last.ckpt` after every pass of a module that counts.
+
+    `ModelCheckpoint` would wait for an optimiser's step.
+
+    Args:
+        folder: the run folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save, after the module's own end of the pass."""
+        trainer.save_checkpoint(self.folder / LAST, weights_only=False)
+
+
 def domain_of(class_path: str) -> str:
     """The domain in whose package a recipe's class lies; its first folder below `domains` if none is installed."""
     for name, entry in find_domains().items():
@@ -89,17 +107,20 @@ class ModelFiles(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Say what is trained, on what, and where it goes."""
-        recipe = type(_score_module(pl_module).recipe).__name__
-        groups = _score_module(pl_module).model.parameter_groups()
+        module = _fitted(pl_module)
+        if isinstance(module, CountingModule):
+            rank_zero_info(f"{module.headline()} into {self.folder}")
+            return
+        groups = module.model.parameter_groups()
         counts = ", ".join(f"{name} {sum(p.numel() for p in members):,}" for name, members in groups.items())
         data = trainer.datamodule  # type: ignore[attr-defined]
         facts = [f"{key} {value}" for key, value in data.sizes.items()]
         facts += data.facts() if hasattr(data, "facts") else []
         rows = data.provenance.get("train")
         name = data.provenance.get("name", type(data).__name__)
-        what = f"training {recipe} (parameters: {counts}) on {name} ({rows} samples; {', '.join(facts)})"
-        rank_zero_info(f"{what} into {self.folder}")
-        _warn_of_priors(_score_module(pl_module).model)
+        what = f"training {type(module.recipe).__name__} (parameters: {counts}) on {name}"
+        rank_zero_info(f"{what} ({rows} samples; {', '.join(facts)}) into {self.folder}")
+        _warn_of_priors(module.model)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Store the configuration in the checkpoint too."""
@@ -122,15 +143,18 @@ class ModelFiles(Callback):
 
     @rank_zero_only
     def write(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write both files, unless the weights are not finite."""
-        raw, ema = _score_module(pl_module).weights()
+        """Write both files, unless the weights are not finite, or not yet all counted."""
+        module = _fitted(pl_module)
+        if isinstance(module, CountingModule) and not module.ready:
+            return
+        raw, ema = module.weights()
         if all(bool(torch.isfinite(value).all()) for value in raw.values()):
             save_model(self.folder, self.record(trainer, pl_module), raw, ema)
 
     def record(self, trainer: Trainer, pl_module: LightningModule) -> ModelRecord:
         """What `model.json` says of this run."""
-        module, data = _score_module(pl_module), trainer.datamodule  # type: ignore[attr-defined]
-        system = self.experiment.model["system"]
+        module, data = _fitted(pl_module), trainer.datamodule  # type: ignore[attr-defined]
+        system = self.experiment.system
         arguments = {name: value for name, value in system["init_args"].items() if name != "sampling"}
         return ModelRecord(
             domain=domain_of(system["class_path"]),
@@ -164,14 +188,14 @@ def _warn_of_priors(system: System) -> None:
         warnings.warn(f"{what}; a larger beta_max brings them together", InputWarning, stacklevel=2)
 
 
-def _sampling(module: ScoreModule) -> dict[str, Any]:
+def _sampling(module: ScoreModule | CountingModule) -> dict[str, Any]:
     """The recipe's default sampler, or none where it names none; the weights are those that exist."""
     settings = getattr(module.recipe, "sampling", None)
     values: Mapping[str, Any] = {"weights": "ema"} if settings is None else vars(settings)
     return {**values, "weights": values["weights"] if module.ema is not None else "raw"}
 
 
-def _score_module(module: LightningModule) -> ScoreModule:
-    if not isinstance(module, ScoreModule):
-        raise TypeError(f"{type(module).__name__} is not a ScoreModule")
+def _fitted(module: LightningModule) -> ScoreModule | CountingModule:
+    if not isinstance(module, ScoreModule | CountingModule):
+        raise TypeError(f"{type(module).__name__} is neither a ScoreModule nor a CountingModule")
     return module

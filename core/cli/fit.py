@@ -32,6 +32,7 @@ examples:
   scorefield fit --config qm9_gdss --data.path qm9.csv --trainer.devices=2
   scorefield fit --resume runs/qm9_gdss/001 --trainer.max_epochs=400
   scorefield fit --config qm9_gdss --data.path qm9.csv --export-states states.npz
+  scorefield fit --config digraphs/rescale --data.path soc-Epinions1.txt.gz
 
 A class that a configuration names (model.system, model.objective, data) explains its arguments with, for example,
   scorefield fit --model.system.help scorefield.domains.graphs.gdss.GDSS
@@ -100,10 +101,10 @@ class _RaisingParser(PlainParser):
         raise InputError(message, mend="see `scorefield fit --help`")
 
 
-def _full_parser() -> ArgumentParser:
-    """The parser that knows every argument, for help and values."""
+def _full_parser(other: bool = False) -> ArgumentParser:
+    """The parser that knows every argument, for help and values; `other`: of a configuration that names its module."""
     from jsonargparse import ArgumentParser, DefaultHelpFormatter
-    from lightning.pytorch import LightningDataModule, Trainer
+    from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 
     from scorefield.core.module import ScoreModule
 
@@ -120,7 +121,10 @@ def _full_parser() -> ArgumentParser:
     )
     for option, text in _OWN.items():
         parser.add_argument(option, action="config" if option == "--config" else None, help=text)
-    parser.add_class_arguments(ScoreModule, "model", fail_untyped=False)
+    if other:
+        parser.add_subclass_arguments(LightningModule, "model", fail_untyped=False, required=True)
+    else:
+        parser.add_class_arguments(ScoreModule, "model", fail_untyped=False)
     parser.add_subclass_arguments(LightningDataModule, "data", fail_untyped=False, required=True)
     parser.add_class_arguments(Trainer, "trainer", fail_untyped=False)
     return parser
@@ -145,7 +149,7 @@ def _overridden(experiment: Experiment, options: list[str]) -> Experiment:
     from scorefield.core.experiment import Experiment
 
     _check_options(experiment, options)
-    parser = _full_parser()
+    parser = _full_parser(other="class_path" in experiment.model)
     text = ["--config", experiment.to_yaml()]
     _parse(parser, text, experiment.file)
     values = _parse(parser, text + options, None).as_dict()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import warnings
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree.ElementTree import ParseError
@@ -22,18 +22,18 @@ from numpy.typing import NDArray
 from scorefield.core.errors import InputError, InputWarning
 from scorefield.core.files import check_format
 from scorefield.domains.digraphs.digraph import Digraph, simple_digraph
-from scorefield.domains.digraphs.edge_tables import read_csv, read_parquet
-from scorefield.domains.digraphs.edge_text import read_text
+from scorefield.domains.digraphs.edge_tables import csv_batches, parquet_batches
+from scorefield.domains.digraphs.edge_text import text_batches
 
-__all__ = ["SUFFIXES", "ReadDigraph", "read_digraph", "suffix_of"]
+__all__ = ["SUFFIXES", "ReadDigraph", "edge_batches", "read_digraph", "suffix_of"]
 
 Ids = NDArray[np.int64]
-_LISTS: dict[str, Callable[[Path], tuple[Ids, Ids]]] = {
-    ".txt": read_text,
-    ".txt.gz": read_text,
-    ".csv": read_csv,
-    ".csv.gz": read_csv,
-    ".parquet": read_parquet,
+_LISTS: dict[str, Callable[[Path], Iterator[tuple[Ids, Ids]]]] = {
+    ".txt": text_batches,
+    ".txt.gz": text_batches,
+    ".csv": csv_batches,
+    ".csv.gz": csv_batches,
+    ".parquet": parquet_batches,
 }
 SUFFIXES = (*_LISTS, ".npz", ".graphml")
 """Known formats."""
@@ -89,13 +89,30 @@ def read_digraph(path: str | Path, n: int | None = None) -> ReadDigraph:
     elif kind == ".npz":
         found = _read_npz(path, n)
     else:
-        src, dst = _LISTS[kind](path)
+        src, dst = _gathered(_LISTS[kind](path))
         found = _named(src, dst) if n is None else _numbered(path, src, dst, n)
     cleaned = simple_digraph(np.stack([found.graph.src, found.graph.dst], axis=1), found.graph.n)
     if cleaned.is_symmetric:
         message = f"{path}: every edge has its reverse, as if an undirected graph were written twice"
         warnings.warn(message, InputWarning, stacklevel=2)
     return ReadDigraph(cleaned.graph, found.labels, cleaned.loops, cleaned.duplicates)
+
+
+def edge_batches(path: Path) -> Iterator[tuple[Ids, Ids]] | None:
+    """Sources and targets of a list of edges as they stand in the file, batch by batch; None of other formats.
+
+    Raises:
+        InputError: at once for an unknown suffix or no file; while reading, for a place in the file that is no edge.
+    """
+    kind = suffix_of(path)
+    if not path.is_file():
+        raise InputError("is no file", file=path, mend="name a file that exists")
+    return _LISTS[kind](path) if kind in _LISTS else None
+
+
+def _gathered(batches: Iterator[tuple[Ids, Ids]]) -> tuple[Ids, Ids]:
+    parts = [(np.zeros(0, np.int64), np.zeros(0, np.int64)), *batches]
+    return np.concatenate([src for src, _ in parts]), np.concatenate([dst for _, dst in parts])
 
 
 def _named(src: Ids, dst: Ids) -> ReadDigraph:

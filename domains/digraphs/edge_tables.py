@@ -16,15 +16,17 @@ from numpy.typing import NDArray
 
 from scorefield.core.errors import InputError, InputWarning
 
-__all__ = ["read_csv", "read_parquet"]
+__all__ = ["csv_batches", "parquet_batches"]
 
 Ids = NDArray[np.int64]
 _NAMES = (("src", "dst"), ("source", "target"), ("from", "to"), ("u", "v"))
 
 
-def read_csv(path: Path) -> tuple[Ids, Ids]:
-    """Sources and targets of a CSV with a header: columns src and dst (or source and target, from and to, u and v),
-    else the first two. A first line of numbers is an edge already.
+def csv_batches(path: Path) -> Iterator[tuple[Ids, Ids]]:
+    """Sources and targets of a CSV with a header, batch by batch.
+
+    The columns are src and dst (or source and target, from and to, u and v), else the first two. A first line of
+    numbers is an edge already.
 
     Raises:
         InputError: a file that cannot be read, or a line that is no edge; it names the line.
@@ -37,16 +39,16 @@ def read_csv(path: Path) -> tuple[Ids, Ids]:
     )
     try:
         with pyarrow.csv.open_csv(path, reading, convert_options=wanted) as file:
-            src, dst = _gather(file)
+            for batch in file:
+                src, dst = _arrays(batch)
+                if src.size and min(int(src.min()), int(dst.min())) < 0:
+                    raise pyarrow.ArrowInvalid("a negative id")
+                yield src, dst
     except (pyarrow.ArrowInvalid, OSError) as error:
         raise _fault(path, names.index(first), names.index(second), header, str(error)) from error
-    for ids in (src, dst):
-        if ids.size and int(ids.min()) < 0:
-            raise _fault(path, names.index(first), names.index(second), header, "a negative id")
-    return src, dst
 
 
-def read_parquet(path: Path) -> tuple[Ids, Ids]:
+def parquet_batches(path: Path) -> Iterator[tuple[Ids, Ids]]:
     """The same for Parquet, whose columns must be of whole numbers.
 
     Raises:
@@ -60,13 +62,15 @@ def read_parquet(path: Path) -> tuple[Ids, Ids]:
                 if not pyarrow.types.is_integer(schema.field(name).type):
                     what = f"holds {schema.field(name).type}, not whole numbers"
                     raise InputError(what, file=path, place=f"column {name}", mend="number the nodes from 0")
-            src, dst = _gather(_checked(path, batch) for batch in _numbered(file.iter_batches(columns=list(pair))))
-            order = 0 if schema.names.index(pair[0]) < schema.names.index(pair[1]) else 1
+            # Batches have the columns in the order of the file.
+            first = 0 if schema.names.index(pair[0]) < schema.names.index(pair[1]) else 1
+            for numbered in _numbered(file.iter_batches(columns=list(pair))):
+                columns = _arrays(_checked(path, numbered))
+                yield columns[first], columns[1 - first]
     except (pyarrow.ArrowInvalid, OSError) as error:
         raise InputError(
             f"cannot be read ({str(error).splitlines()[0]})", file=path, mend="give a whole file"
         ) from error
-    return (src, dst) if order == 0 else (dst, src)
 
 
 def _header(path: Path) -> tuple[list[str], bool]:
@@ -91,11 +95,9 @@ def _columns(path: Path, names: list[str]) -> tuple[str, str]:
     return found
 
 
-def _gather(batches: Iterator[pyarrow.RecordBatch]) -> tuple[Ids, Ids]:
-    parts = [tuple(column.to_numpy(zero_copy_only=False).astype(np.int64) for column in b.columns) for b in batches]
-    empty = (np.zeros(0, np.int64),) * 2
-    src, dst = zip(*parts, strict=True) if parts else ((), ())
-    return np.concatenate([*src, empty[0]]), np.concatenate([*dst, empty[1]])
+def _arrays(batch: pyarrow.RecordBatch) -> tuple[Ids, Ids]:
+    first, second = (column.to_numpy(zero_copy_only=False).astype(np.int64) for column in batch.columns)
+    return first, second
 
 
 def _numbered(batches: Iterator[pyarrow.RecordBatch]) -> Iterator[tuple[int, pyarrow.RecordBatch]]:

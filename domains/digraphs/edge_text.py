@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scorefield.core.compiled import compiled
 from scorefield.core.errors import InputError, InputWarning
 
-__all__ = ["read_text"]
+__all__ = ["text_batches"]
 
 Ids = NDArray[np.int64]
 _BLOCK = 1 << 24
@@ -29,13 +29,13 @@ _FAULTS = {
 }
 
 
-def read_text(path: Path) -> tuple[Ids, Ids]:
-    """Sources and targets of the lines of a text file.
+def text_batches(path: Path) -> Iterator[tuple[Ids, Ids]]:
+    """Sources and targets of the lines of a text file, some hundred thousand at a time.
 
     Raises:
         InputError: a file that cannot be read, or a line that is no edge; it names the line.
     """
-    parts, line, wide = [], 0, 0
+    line = wide = 0
     for block in _blocks(path):
         src, dst, lines, fault, others = _scan(np.frombuffer(block, np.uint8))
         if fault:
@@ -44,13 +44,10 @@ def read_text(path: Path) -> tuple[Ids, Ids]:
             raise InputError(what, file=path, place=f"line {line + lines}", mend="give two ids from 0 up a line")
         wide = wide or (line + others if others else 0)
         line += lines
-        parts.append((src, dst))
+        yield src, dst
     if wide:
         message = f"{path}: line {wide}: columns after the first two, such as weights, are left out"
         warnings.warn(message, InputWarning, stacklevel=2)
-    if not parts:
-        return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    return np.concatenate([src for src, _ in parts]), np.concatenate([dst for _, dst in parts])
 
 
 def _blocks(path: Path) -> Iterator[bytes]:

@@ -11,7 +11,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, fields, replace
 from typing import TYPE_CHECKING, Any, get_args
 
 import numba
@@ -38,7 +38,6 @@ __all__ = ["DegreeSystem", "RescaledGraphs", "Rescaler", "conditioned"]
 Report = Callable[[float], None]
 
 
-@dataclass(frozen=True)
 class Rescaler:
     """The recipe of a run that rescales; its arguments are what `sample` does where no condition says otherwise.
 
@@ -52,18 +51,15 @@ class Rescaler:
         InputError: a value that cannot be.
     """
 
-    ratio: float = 1.0
-    start: Start = "cyclic"
-    steps_per_edge: float = 10.0
-    on_infeasible: OnInfeasible = "clip"
-
-    def __post_init__(self) -> None:
-        conditioned(Recipe(), asdict(self))
-
-    @property
-    def recipe(self) -> Recipe:
-        """How samples are drawn by default."""
-        return Recipe(**asdict(self))
+    def __init__(
+        self,
+        ratio: float = 1.0,
+        start: Start = "cyclic",
+        steps_per_edge: float = 10.0,
+        on_infeasible: OnInfeasible = "clip",
+    ) -> None:
+        given = {"ratio": ratio, "start": start, "steps_per_edge": steps_per_edge, "on_infeasible": on_infeasible}
+        self.recipe = conditioned(Recipe(), given)
 
     def build(self, sizes: Mapping[str, int]) -> DegreeSystem:
         """Empty matrices; loading fills them, of whatever shape."""
@@ -92,7 +88,7 @@ def _one_of(names: tuple[str, ...]) -> Callable[[Any], str]:
 
 # Condition -> what reads it, and what it may be.
 _CONDITIONS: dict[str, tuple[Callable[[Any], Any], str]] = {
-    "ratio": (lambda value: value if isinstance(value, float) else str(value), "a number above 0, such as 0.3"),
+    "ratio": (str, "a number above 0, such as 0.3"),
     "nodes": (_whole, "a number of nodes from 1 up"),
     "steps_per_edge": (_number, "0 or more; 10 mixes the graphs tried"),
     "start": (_one_of(get_args(Start)), " or ".join(get_args(Start))),
