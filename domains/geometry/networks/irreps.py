@@ -1,8 +1,8 @@
-"""Features that turn with rotations: channels of scalars, vectors and tensors, as e3nn lays them out.
+"""Features that turn with rotations: channels of scalars, vectors and tensors, in the bases of e3nn.
 
 A kind is an irreducible representation of O(3): a degree l and a parity, which says whether the mirror image x -> -x
 changes the sign (0e scalars, 0o pseudo-scalars, 1o vectors, 1e axial vectors, 2e tensors). Channels of all kinds stand
-in one axis, kind after kind, `[channels, 2 l + 1]` each. Channels of one kind may be mixed linearly; channels of two
+in one axis, kind after kind, `[2 l + 1, channels]` each. Channels of one kind may be mixed linearly; channels of two
 kinds are coupled to a third by Wigner's 3j symbols.
 
 Source: Geiger and Smidt 2022 (arXiv 2207.09453, e3nn).
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,10 +69,10 @@ class Layout3D:
         return any(own == kind for own, _ in self.channels)
 
     def split(self, features: Tensor) -> Iterator[tuple[Kind, Tensor]]:
-        """Every kind and its `[..., channels, 2 l + 1]` of features `[..., width]`."""
+        """Every kind and its `[..., 2 l + 1, channels]` of features `[..., width]`."""
         parts = features.split([kind.width * number for kind, number in self.channels], -1)
         for (kind, number), part in zip(self.channels, parts, strict=True):
-            yield kind, part.unflatten(-1, (number, kind.width))
+            yield kind, part.unflatten(-1, (kind.width, number))
 
 
 class Mixing(nn.Module):
@@ -96,8 +96,7 @@ class Mixing(nn.Module):
         mixed = []
         for kind, number in self.outputs.channels:
             if str(kind) in self.weights:
-                value = parts[str(kind)].transpose(-1, -2) @ self.weights[str(kind)]
-                mixed.append(value.transpose(-1, -2).flatten(-2))
+                mixed.append((parts[str(kind)] @ self.weights[str(kind)]).flatten(-2))
             else:
                 mixed.append(features.new_zeros(*features.shape[:-1], number * kind.width))
         return torch.cat(mixed, -1)
@@ -136,42 +135,58 @@ class Coupling:
                 if out in self.features:
                     yield degree, out
 
-    def __call__(self, features: Tensor, around: Tensor, weights: Tensor) -> Tensor:
-        """Products `[..., outputs]` of features `[..., width]` with harmonics `[..., 9]`, times `[..., weights]`."""
+    def __call__(
+        self, features: Tensor, around: Tensor, weights: Tensor, reduced: Callable[[Tensor], Tensor]
+    ) -> Tensor:
+        """Products `[outputs, ...]` of features with harmonics.
+
+        What is coupled comes last, so that products of small matrices are products of long rows.
+
+        Args:
+            features: `[width, e]`.
+            around: harmonics `[9, e]`.
+            weights: of each product of a channel, `[weights, e]`.
+            reduced: what is made of products `[2 l + 1, channels, e]` before they are put together.
+        """
         found: dict[Kind, list[Tensor]] = {kind: [] for kind, _ in self.outputs.channels}
-        degrees = around.split([1, 3, 5], -1)
-        shares = weights.split([number * len(paths) for _, number, paths in self.paths], -1)
-        for (kind, part), (_, number, paths), share in zip(
-            self.features.split(features), self.paths, shares, strict=True
-        ):
-            maps = [self._map(kind, degree, out, degrees[degree]) for degree, out in paths]
-            coupled = part @ torch.cat(maps, -1)
-            factors = share.unflatten(-1, (number, len(paths))).unbind(-1)
-            for (_, out), value, factor in zip(
-                paths, coupled.split([out.width for _, out in paths], -1), factors, strict=True
-            ):
-                found[out].append(value * factor[..., None])
-        return torch.cat([torch.cat(values, -2).flatten(-2) for values in found.values()], -1)
+        degrees = around.split([1, 3, 5])
+        parts = features.split([kind.width * number for kind, number, _ in self.paths])
+        shares = weights.split([number * len(paths) for _, number, paths in self.paths])
+        for (kind, number, paths), part, share in zip(self.paths, parts, shares, strict=True):
+            values = part.unflatten(0, (kind.width, number))
+            for (degree, out), factor in zip(paths, share.split(number), strict=True):
+                maps = self._map(kind, degree, out, degrees[degree])
+                found[out].append(reduced(_contracted(maps, values * factor)))
+        return torch.cat([torch.cat(values, 1).flatten(0, 1) for values in found.values()])
 
     def _map(self, kind: Kind, degree: int, out: Kind, around: Tensor) -> Tensor:
-        """`[..., 2 l + 1, 2 l_out + 1]`."""
+        """`[2 l + 1, 2 l_out + 1, e]` of harmonics `[2 degree + 1, e]`."""
         symbol = self._symbols[kind, degree, out].to(around)
-        return (around @ symbol.transpose(0, 1).flatten(1)).unflatten(-1, (kind.width, out.width))
+        return (symbol.transpose(1, 2).flatten(0, 1) @ around).unflatten(0, (kind.width, out.width))
+
+
+def _contracted(maps: Tensor, values: Tensor) -> Tensor:
+    """Sums over a of maps `[a, k, e]` times values `[a, u, e]`: `[k, u, e]`."""
+    total = maps[0][:, None] * values[0]
+    for number in range(1, len(maps)):
+        total = torch.addcmul(total, maps[number][:, None], values[number])
+    return total
 
 
 def harmonics(directions: Tensor) -> Tensor:
-    """Spherical harmonics of degrees 0, 1 and 2 of unit vectors `[..., 3]`, `[..., 9]`; zero above 0 for a zero vector.
+    """Spherical harmonics of degrees 0, 1 and 2 of unit vectors `[3, e]`, `[9, e]`; zero above 0 for zero vectors.
 
     Each has as its mean square over the sphere the number of its components.
     """
-    x, y, z = directions.unbind(-1)
+    x, y, z = directions.split(1)
     root = math.sqrt(3)
-    second = [
+    second = (
         root * x * z,
         root * x * y,
         y.square() - 0.5 * (x.square() + z.square()),
         root * y * z,
         0.5 * root * (z.square() - x.square()),
-    ]
-    first = root * directions
-    return torch.cat([torch.ones_like(directions[..., :1]), first, math.sqrt(5) * torch.stack(second, -1)], -1)
+    )
+    five = math.sqrt(5)
+    return torch.cat([torch.ones_like(x), root * directions, *(five * part for part in second)])
+

@@ -70,9 +70,10 @@ class Layout:
         """The sum over the edges that each node receives: `[n, ...]` from `[m, ...]`."""
         if self.degree is not None:
             return messages.unflatten(0, (-1, self.degree)).sum(1)
-        return self._summed(messages, self.row)
+        return self.summed(messages, self.row)
 
-    def _summed(self, messages: Tensor, nodes: Tensor) -> Tensor:
+    def summed(self, messages: Tensor, nodes: Tensor) -> Tensor:
+        """The sum of messages `[m, ...]` at these nodes: `[n, ...]`."""
         zeros = messages.new_zeros(len(self.graph), *messages.shape[1:])
         if messages.device.type == "cpu":
             return zeros.index_add_(0, nodes, messages)
@@ -91,7 +92,7 @@ class Layout:
 
     def collected(self, messages: Tensor) -> Tensor:
         """The sum over the edges that each node sends: `[n, ...]` from `[m, ...]`."""
-        return self._summed(messages, self.col)
+        return self.summed(messages, self.col)
 
     def seen(self, size: Tensor) -> Tensor:
         """Numbers of every edge and frame `[m, T, F]` and the features of the edge, `[m, T, F + E]`."""

@@ -22,6 +22,7 @@ from torch.nn import functional
 
 from scorefield.core.errors import InputError
 from scorefield.domains.geometry.networks.backbone import Backbone
+from scorefield.domains.geometry.networks.columns import spread, totals, turned
 from scorefield.domains.geometry.networks.elements import Frames
 from scorefield.domains.geometry.networks.irreps import Coupling, Kind, Layout3D, Mixing, harmonics
 from scorefield.domains.geometry.networks.layout import Layout
@@ -52,7 +53,7 @@ class SteerableBackbone(Backbone):
         axial = vectors if pseudo_scalars else 0
         numbers = {SCALAR: hidden, PSEUDO: pseudo_scalars, VECTOR: vectors, AXIAL: axial, TENSOR: tensors}
         self.irreps = Layout3D(list(numbers.items()))
-        self._seeds = min(vectors, 2)
+        self._vectors, self._seeds = vectors, min(vectors, 2)
 
     def check(self, space: int) -> None:
         """See `Backbone.check`.
@@ -78,10 +79,9 @@ class SteerableBackbone(Backbone):
         there = None if frames.exist is None else frames.exist[..., None].to(x.dtype)
         count = x.shape[1] if there is None else there.sum(1, keepdim=True).clamp(min=1)
         mean = (position if there is None else position * there).sum(1, keepdim=True) / count
-        seeds = torch.stack([velocity, position - mean][: self._seeds], -2).flatten(-2)
-        before = self.pseudo_scalars
-        after = self.irreps.width - self.hidden - before - seeds.shape[-1]
-        return torch.cat([scalars, functional.pad(seeds, (before, after)).to(scalars.dtype)], -1)
+        seeds = functional.pad(torch.stack([velocity, position - mean][: self._seeds], -1), (0, self._vectors - self._seeds))
+        after = self.irreps.width - self.hidden - self.pseudo_scalars - 3 * self._vectors
+        return torch.cat([scalars, functional.pad(seeds.flatten(-2), (self.pseudo_scalars, after)).to(scalars.dtype)], -1)
 
 
 class SteerableSpatial(nn.Module):
@@ -114,14 +114,18 @@ class SteerableSpatial(nn.Module):
         place = spatial_vectors(x)
         difference = layout.sent(place) - layout.received(place)
         distance = lengths(difference.square().sum(-1, keepdim=True))
-        around = harmonics(difference / torch.where(distance > 0, distance, 1.0))
+        directions = difference / torch.where(distance > 0, distance, 1.0)
         scalars = features[..., : self.hidden]
         deep = self.radial(layout.seen(_radii(distance))) + layout.sent(self.sent(scalars))
-        weights = self.weights(functional.silu(layout.plus_received(deep, self.received(scalars))))
+        deep = turned(functional.silu(layout.plus_received(deep, self.received(scalars))).flatten(0, 1))
         with torch.autocast(x.device.type, enabled=False):  # products of small matrices that lose what bfloat16 rounds
-            sent = layout.sent(self.before(features.to(x.dtype)))
-            message = layout.total(self.coupling(sent, around, weights.to(x.dtype))) * layout.counts.rsqrt()
-            features = features + self._gated(self.after(message) + self.own(features.to(x.dtype)))
+            features = features.to(x.dtype)
+            weights = torch.addmm(self.weights.bias[:, None], self.weights.weight, deep.to(x.dtype))
+            sent = spread(turned(self.before(features).flatten(0, 1)), layout, layout.col)
+            around = harmonics(turned(directions.flatten(0, 1)))
+            coupled = turned(self.coupling(sent, around, weights, lambda values: totals(values, layout, layout.row)))
+            message = coupled.unflatten(0, x.shape[:2]) * layout.counts.rsqrt()
+            features = features + self._gated(self.after(message) + self.own(features))
             return x + self.to_x(features)[..., : x.shape[-1]], features
 
     def _gated(self, values: Tensor) -> Tensor:
@@ -132,7 +136,7 @@ class SteerableSpatial(nn.Module):
         others = Layout3D([(kind, number) for kind, number in self.irreps.channels if kind != SCALAR])
         shares, found = gates.sigmoid().split([number for _, number in others.channels], -1), [functional.silu(plain)]
         for (_, part), share in zip(others.split(rest), shares, strict=True):
-            found.append((part * share[..., None]).flatten(-2))
+            found.append((part * share[..., None, :]).flatten(-2))
         return torch.cat(found, -1)
 
 
