@@ -16,7 +16,7 @@ from torch import Tensor
 from scorefield.core.errors import InputError
 from scorefield.core.importing import ImportedModel
 from scorefield.core.settings import SamplerSettings
-from scorefield.domains.series.original_weights import (
+from scorefield.core.foreign_weights import (
     number_of,
     original_record,
     read_settings,
@@ -55,7 +55,7 @@ def import_pad_ts(source: str) -> ImportedModel:
     """An original checkpoint as a model of ours; it is sampled as published by default.
 
     Args:
-        source: see `original_weights.weight_files`.
+        source: see `foreign_weights.weight_files`.
 
     Raises:
         InputError: a file or key is missing or damaged, or weights do not fit the configuration.
@@ -71,7 +71,7 @@ def import_pad_ts(source: str) -> ImportedModel:
     tables = _tables(settings, sizes["features"], config_file)
     files = weight_file, config_file
     sampling = published_sampler(arguments["num_steps"])
-    record = original_record(PaDTS, arguments, sizes, tables, sampling, settings, "name", files)
+    record = original_record("series", PaDTS, arguments, sizes, tables, sampling, settings, "name", files)
     return ImportedModel(record, {f"network.{name}": value for name, value in weights.items()}, None)
 
 

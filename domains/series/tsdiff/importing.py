@@ -16,7 +16,7 @@ from torch import Tensor
 
 from scorefield.core.errors import InputError
 from scorefield.core.importing import ImportedModel
-from scorefield.domains.series.original_weights import (
+from scorefield.core.foreign_weights import (
     number_of,
     original_record,
     read_settings,
@@ -53,7 +53,7 @@ def import_tsdiff(source: str) -> ImportedModel:
     """An original checkpoint as a model of ours; it is sampled as published by default.
 
     Args:
-        source: see `original_weights.weight_files`.
+        source: see `foreign_weights.weight_files`.
 
     Raises:
         InputError: a file or key is missing or damaged, or weights do not fit the configuration.
@@ -70,7 +70,7 @@ def import_tsdiff(source: str) -> ImportedModel:
     network.load_state_dict(weights)  # which turns C into what our models hold, where it has not been
     files = weight_file, config_file
     sampling = published_sampler(arguments["num_steps"])
-    record = original_record(TSDiff, arguments, sizes, tables, sampling, settings, "dataset", files)
+    record = original_record("series", TSDiff, arguments, sizes, tables, sampling, settings, "dataset", files)
     return ImportedModel(record, {f"network.{name}": value for name, value in network.state_dict().items()}, None)
 
 

@@ -129,6 +129,7 @@ def told_by(config: Path) -> Iterator[None]:
 
 
 def original_record(
+    domain: str,
     recipe: type,
     arguments: dict[str, Any],
     sizes: dict[str, int],
@@ -141,6 +142,7 @@ def original_record(
     """What `model.json` says of an imported model.
 
     Args:
+        domain: where the model belongs.
         recipe: the class of the recipe.
         arguments: its arguments.
         sizes: what the data fixed.
@@ -156,7 +158,7 @@ def original_record(
         "licence": str(settings.get("licence", "the weights are their authors' work; see their source")),
     }
     return ModelRecord(
-        domain="series",
+        domain=domain,
         system={"class_path": f"{recipe.__module__}.{recipe.__name__}", "init_args": arguments},
         sizes=sizes,
         tables=tables,
