@@ -55,6 +55,7 @@ __all__ = ["CATALOGUE", "Entry", "Pair"]
 
 Feature = Callable[[MeasuredDigraph], Weighted]
 _BINS = 100
+_EQUAL = 1e-9  # relative: samples that differ by less are equal up to rounding
 
 
 @dataclass(frozen=True)
@@ -163,6 +164,8 @@ class Distribution:
 def _over_samples(values: Sequence[float], settings: Resampling, bounds: tuple[float, float]) -> Interval | None:
     if len(values) < 2 or settings.bootstrap < 2:
         return None
+    if float(np.ptp(values)) <= _EQUAL * abs(float(values[0])):
+        return normal_interval(float(np.mean(values)), 0.0)
     found = t_interval(values, settings.level)
     return Interval(max(found.low, bounds[0]), min(found.high, bounds[1]))
 
@@ -242,14 +245,9 @@ class NumberOfGraphs:
         return row
 
     def _interval(self, values: NDArray[np.float64], settings: Resampling) -> Interval | None:
-        if values.size < 2 or settings.bootstrap < 2:
-            return None
-        if self.number.share:
+        if self.number.share and values.size and settings.bootstrap > 1:
             return wilson_interval(float(values.sum()), values.size, settings.level)
-        if float(np.ptp(values)) == 0:
-            return normal_interval(float(values[0]), 0.0)
-        found = t_interval(values.tolist(), settings.level)
-        return Interval(max(found.low, self.number.least), found.high)
+        return _over_samples(values.tolist(), settings, (self.number.least, np.inf))
 
     def _p_value(self, real: NDArray[np.float64], generated: NDArray[np.float64], pair: Pair) -> float:
         """How often means of relabelled graphs are as far apart."""

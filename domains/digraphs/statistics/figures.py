@@ -23,7 +23,7 @@ from scorefield.domains.digraphs.statistics.triads import CONNECTED
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["digraph_figures"]
+__all__ = ["degree_tail", "digraph_figures"]
 
 _LINES = 20  # graphs drawn one by one
 _POINTS = 400  # of a curve
@@ -40,8 +40,8 @@ def digraph_figures(pair: Pair, names: tuple[str, str] = ("real", "generated")) 
     several = "; one line for each graph" if _each(pair.generated) > 1 and not pair.populations else ""
     return (
         Figure(f"Share of nodes of at least this degree{several}", _degrees_svg(pair, labels), wide=True),
-        Figure("Joint degrees: share of nodes by in- and out-degree, binned by powers of two", _maps_svg(pair, "jdm")),
-        Figure("Degree correlation: share of edges by degrees of their ends", _maps_svg(pair, "dcm")),
+        Figure("Joint degrees: share of nodes, degrees binned by powers of two", _maps_svg(pair, "jdm"), wide=True),
+        Figure("Degree correlation: share of edges by the degrees of their ends", _maps_svg(pair, "dcm"), wide=True),
         Figure("Lorenz curves: how unequally edges are shared among nodes", _lorenz_svg(pair, labels), wide=True),
         Figure("Connected triads: share of each class among them", _triads_svg(pair, labels), wide=True),
     )
@@ -81,7 +81,7 @@ def _degrees_svg(pair: Pair, labels: Sequence[str]) -> str:
             is_real = part is pair.real
             sets = _degree_sets(pair, part, side)
             for number, degrees in enumerate(sets):
-                at, share = _tail(degrees)
+                at, share = degree_tail(degrees)
                 alpha = 1.0 if is_real or len(sets) == 1 else 0.45
                 width = 1.8 if is_real else 1.1
                 dashes: Any = (0, (3, 1.5)) if is_real else "-"
@@ -100,14 +100,15 @@ def _reversed_legend(axis: Axes) -> tuple[list[Any], list[str]]:
     return list(reversed(handles)), [str(name) for name in reversed(names)]
 
 
-def _tail(degrees: NDArray[np.int64]) -> tuple[Array, Array]:
+def degree_tail(degrees: NDArray[np.int64]) -> tuple[Array, Array]:
     """The positive degrees that occur, thinned, and the share of nodes of at least that."""
     counts = np.bincount(degrees)
     there = np.flatnonzero(counts)
     there = there[there > 0]
     share = counts[::-1].cumsum()[::-1][there] / degrees.size
-    kept = np.unique(np.round(np.geomspace(1, max(there.size, 1), _POINTS)).astype(int)) - 1
-    kept = kept[kept < there.size]
+    kept = np.arange(there.size)
+    if there.size > 3 * _POINTS:
+        kept = np.unique(np.searchsorted(there, np.geomspace(there[0], there[-1], _POINTS).astype(np.int64)))
     return there[kept].astype(np.float64), np.asarray(share[kept])
 
 
