@@ -33,6 +33,7 @@ _MODULES = {
     "refine": "refine",
     "compare": "compare",
     "simulate": "simulate",
+    "rescale": "rescale",
     "diagnose": "diagnose",
     "import": "imports",
     "list": "listing",

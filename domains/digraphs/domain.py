@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from scorefield.core.runs import Run
     from scorefield.core.state import State
     from scorefield.core.statistics.table import Comparison
+    from scorefield.domains.digraphs.rescaler import RescaledGraphs
     from scorefield.domains.digraphs.statistics.measured import DigraphPopulation
 
 __all__ = ["DigraphDomain"]
@@ -82,6 +83,16 @@ class DigraphDomain:
     def decode(self, state: State, tables: Tables) -> Samples:
         """See `draw`."""
         raise InputError(_NO_STATES)
+
+    def rescaling(self, graph: Path, n: int | None, conditions: Mapping[str, Any], seed: int) -> RescaledGraphs:
+        """What `scorefield rescale` draws graphs like that of a file with.
+
+        Raises:
+            InputError: the file holds no graph, or a condition cannot be.
+        """
+        from scorefield.domains.digraphs.rescaler import rescaled_from
+
+        return rescaled_from(graph, n, conditions, seed)
 
     def statistics_table(self) -> list[tuple[str, str]]:
         """Names and descriptions of what `compare` computes."""

@@ -12,6 +12,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import numba
@@ -24,7 +25,8 @@ from scorefield.core.errors import InputError, InputWarning
 from scorefield.core.names import unknown
 from scorefield.core.shards import Shard
 from scorefield.domains.digraphs.construction import Start
-from scorefield.domains.digraphs.matrices import DegreeMatrices
+from scorefield.domains.digraphs.edge_files import read_digraph
+from scorefield.domains.digraphs.matrices import DegreeMatrices, measure
 from scorefield.domains.digraphs.rescaling import OnInfeasible, scaled_nodes
 from scorefield.domains.digraphs.samples import Digraphs
 from scorefield.domains.digraphs.sampling import Recipe, Sample, draw
@@ -33,7 +35,7 @@ from scorefield.domains.digraphs.validation import degree_matrices
 if TYPE_CHECKING:
     from scorefield.core.checkpoints import ModelRecord
 
-__all__ = ["DegreeSystem", "RescaledGraphs", "Rescaler", "conditioned"]
+__all__ = ["DegreeSystem", "RescaledGraphs", "Rescaler", "conditioned", "rescaled_from"]
 
 Report = Callable[[float], None]
 
@@ -244,3 +246,24 @@ class RescaledGraphs:
             if number:
                 warnings.simplefilter("ignore", InputWarning)
             return draw(self.matrices, self.recipe, seed=self.seed, sample=number)
+
+
+def rescaled_from(
+    path: Path, n: int | None = None, conditions: Mapping[str, Any] | None = None, seed: int = 0
+) -> RescaledGraphs:
+    """What draws graphs like the one in a file.
+
+    Args:
+        path: the file.
+        n: its number of nodes, if ids are 0 to n - 1.
+        conditions: see `DegreeSystem.generator`.
+        seed: fixes everything random.
+
+    Raises:
+        InputError: the file holds no graph, or a condition cannot be.
+    """
+    recipe = conditioned(Recipe(), conditions or {})
+    graph = read_digraph(path, n).graph
+    if not graph.n:
+        raise InputError("holds no nodes", file=path, mend="give a graph with nodes, or their number with --n")
+    return RescaledGraphs(measure(graph), recipe, seed)

@@ -108,7 +108,7 @@ class Digraphs(Sequence[Digraph]):
         for name, sizes in (("nodes", [graph.n for graph in self]), ("edges", [graph.m for graph in self])):
             counts[name] = sizes[0] if len(set(sizes)) == 1 else round(float(np.mean(sizes or [0])), 3)
         if self.certificates is not None:
-            counts["clipped_stubs"] = sum(int(facts.get("clipped_stubs", 0)) for facts in self.certificates)
+            counts |= _worst(self.certificates)
         return counts
 
     def save(self, path: str | Path) -> None:
@@ -132,6 +132,16 @@ class Digraphs(Sequence[Digraph]):
         from scorefield.domains.digraphs.sample_files import read_digraphs
 
         return read_digraphs(Path(path))
+
+
+def _worst(certificates: Sequence[Facts]) -> dict[str, int | float]:
+    """What certificates say at worst."""
+    found = [facts["deviations"] for facts in certificates if "deviations" in facts]
+    kinds = {"max_ks": ("ks_in", "ks_out"), "max_tv_jdm": ("tv_jdm",), "max_tv_dcm": ("tv_dcm",)}
+    worst = (
+        {name: max(float(one[key]) for one in found for key in keys) for name, keys in kinds.items()} if found else {}
+    )
+    return {"clipped_stubs": sum(int(facts.get("clipped_stubs", 0)) for facts in certificates), **worst}
 
 
 def _check_bounds(nodes: NDArray[Any], bounds: NDArray[Any], src: NDArray[Any], dst: NDArray[Any]) -> None:
