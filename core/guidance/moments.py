@@ -11,8 +11,8 @@ a few steps of conjugate residuals, each one derivative of the network along a v
 
 A trained network's derivative is a covariance only roughly, worst where noise is high. Conjugate residuals never leave
 a residual larger than it was, however small the variance along a direction; of conjugate gradients, which have no such
-bound, single paths run away. Directions of no or negative variance are left out, and predictions are held within
-`bounds`.
+bound, single paths run away. A sample takes no further steps where what is left has no or negative variance, and
+predictions are held within `bounds`.
 
 Source: Rozet et al. 2024 (arXiv 2405.13712); Boys et al. 2023 (arXiv 2310.06721) for the covariance.
 """

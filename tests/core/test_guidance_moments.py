@@ -180,6 +180,43 @@ def test_observations_are_of_what_stands_on_the_origin(bounds: float | None) -> 
     torch.testing.assert_close(found, wanted, atol=1e-9, rtol=1e-9)
 
 
+class _Linear(Network):
+    """x0_hat = M x of each row, with M `[B, D, D]`: a derivative of any kind."""
+
+    def __init__(self, matrices: Tensor) -> None:
+        super().__init__()
+        self.matrices = matrices
+
+    def forward(self, state: State, t: Tensor) -> dict[str, Tensor]:
+        return {"x": (self.matrices @ state["x"][..., None])[..., 0]}
+
+
+def moved(matrices: Tensor, value: Tensor, iterations: int) -> tuple[Tensor, Tensor]:
+    """What was left to the values before and after, `[B, D]`, all entries of such a network observed."""
+    system, state = System({"x": Component(VP(), Masked(), "data")}, _Linear(matrices)), flat(len(matrices), 3)
+    state = state.replace(system.noise(state, Seeded(4)))
+    plain = evaluated(system, state, [], "data")["x"]
+    found = evaluated(system, state, [Moments(GaussianObservation("x", value, 1e-4), iterations)], "data")["x"]
+    return plain - value, found - value
+
+
+@pytest.mark.parametrize("iterations", [1, 2, 3, 20])
+@pytest.mark.parametrize("lopsided", [0.0, 0.4])
+def test_no_prediction_is_pushed_further_off_than_it_was(iterations: int, lopsided: float) -> None:
+    """However unlike the directions' variances are, and though a network's derivative be no symmetric matrix."""
+    matrix = torch.diag(torch.tensor([1.0, 1e-3, 1e-6]).double())
+    matrix[0, 1], matrix[1, 0] = lopsided, -lopsided
+    left, after = moved(matrix.expand(4, 3, 3), torch.tensor([0.01, 0.5, -0.5]).double(), iterations)
+    assert bool((after.norm(dim=1) < left.norm(dim=1)).all())
+
+
+def test_rows_of_negative_variance_stay_and_others_are_solved() -> None:
+    matrices = torch.eye(3).double() * torch.tensor([0.5, -0.5, 0.0]).double()[:, None, None]
+    left, after = moved(matrices, torch.tensor([0.3, -0.2, 0.1]).double(), 3)
+    torch.testing.assert_close(after[1:], left[1:])
+    assert bool((after[0].abs() < 1e-6).all())
+
+
 def test_what_cannot_be_is_refused() -> None:
     seen = GaussianObservation("x", torch.zeros(ENTRIES).double(), STD)
     with pytest.raises(InputError, match="leave weights out, choose std"):
