@@ -261,6 +261,23 @@ def test_gradients_are_exact() -> None:
     assert torch.autograd.gradcheck(lambda v, a: cauchy_sums(v, a, angles.sin(), angles.cos()), (v, a))
 
 
+@pytest.mark.parametrize("cache", [1, 30, 1000])
+def test_parts_do_not_change_results_or_gradients(cache: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Inputs in any order in memory, with windows longer than a part, and parts that do not divide the whole."""
+    torch.manual_seed(0)
+    x, taps = torch.randn(4, 5, 7, dtype=torch.float64), torch.randn(7, 9, dtype=torch.float64)
+    above = torch.randn(7, 4, 5, dtype=torch.float64)
+    found = []
+    for size in (1 << 17, cache):
+        monkeypatch.setattr(convolution, "_CACHE", size)
+        monkeypatch.setattr("scorefield.domains.series.tsdiff.elementwise._CACHE", size)
+        leaves = x.clone().requires_grad_(), taps.clone().requires_grad_()
+        result = convolve(standardised(leaves[0].permute(2, 0, 1), 1e-5), leaves[1])
+        found.append((result, *torch.autograd.grad(result, leaves, above)))
+    for one, other in zip(*found, strict=True):
+        close(other, one, 1e-12)
+
+
 def test_norms_are_those_of_layer_norm_and_can_be_differentiated_twice() -> None:
     torch.manual_seed(0)
     x = torch.randn(6, 2, 5, dtype=torch.float64, requires_grad=True)

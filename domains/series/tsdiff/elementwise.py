@@ -65,5 +65,5 @@ class _Standardised(torch.autograd.Function):
 def _parts(flat: Tensor) -> Iterator[slice]:
     """Columns that are worked on at a time: on a CPU what stays in its cache, elsewhere all."""
     columns = flat.shape[1]
-    number = max(1, _CACHE // len(flat)) if flat.device.type == "cpu" else columns
+    number = max(1, _CACHE // len(flat) if flat.device.type == "cpu" else columns)
     return (slice(first, first + number) for first in range(0, columns, number))
