@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 
 from scorefield.core.completion import ITEM, Filled, Observing, Outputs, Task
+from scorefield.core.plans import Stretch
 from scorefield.core.state import State
 from scorefield.domains.series.answers import Answer, Completions, check_places, write_answers
 from scorefield.domains.series.encoders import Seen, WindowEncoder
-from scorefield.core.plans import Stretch
 from scorefield.domains.series.range_scores import Scoring
 from scorefield.domains.series.series_file import SeriesFile
 

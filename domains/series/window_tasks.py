@@ -13,11 +13,11 @@ from scorefield.core.completion import Task
 from scorefield.core.errors import InputError, InputWarning
 from scorefield.core.given import given_steps
 from scorefield.core.names import unknown
+from scorefield.core.plans import Stretch, gap_plan, tail_plan, window_plan
 from scorefield.domains.series.answers import Answer
 from scorefield.domains.series.completion import Job, SeriesItems
 from scorefield.domains.series.encoders import RangeEncoder
 from scorefield.domains.series.observed import Observed, layout_of, observed
-from scorefield.core.plans import Stretch, gap_plan, tail_plan, window_plan
 from scorefield.domains.series.range_scores import RangeScores
 from scorefield.domains.series.scaling import Scaling
 from scorefield.domains.series.series_file import SeriesFile

@@ -27,11 +27,11 @@ from scorefield.core.interpolants.interpolant import LinearInterpolant
 from scorefield.core.interpolants.system import Bridge
 from scorefield.core.model import Model
 from scorefield.core.paths import DiscreteChain
+from scorefield.core.plans import gap_plan, tail_plan, window_plan
 from scorefield.core.spaces import Masked
 from scorefield.core.system import Component, System
 from scorefield.domains.series.domain import SeriesDomain
 from scorefield.domains.series.pad_ts.recipe import PaDTS
-from scorefield.core.plans import gap_plan, tail_plan, window_plan
 from scorefield.domains.series.timestamps import later
 
 LENGTH, COLUMNS = 8, ["a", "b"]

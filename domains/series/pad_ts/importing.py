@@ -14,8 +14,6 @@ from typing import Any
 from torch import Tensor
 
 from scorefield.core.errors import InputError
-from scorefield.core.importing import ImportedModel
-from scorefield.core.settings import SamplerSettings
 from scorefield.core.foreign_weights import (
     number_of,
     original_record,
@@ -25,6 +23,8 @@ from scorefield.core.foreign_weights import (
     weight_files,
     whole_number,
 )
+from scorefield.core.importing import ImportedModel
+from scorefield.core.settings import SamplerSettings
 from scorefield.domains.series.pad_ts.recipe import PaDTS
 
 __all__ = ["import_pad_ts", "published_sampler"]

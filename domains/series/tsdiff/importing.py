@@ -15,7 +15,6 @@ from typing import Any
 from torch import Tensor
 
 from scorefield.core.errors import InputError
-from scorefield.core.importing import ImportedModel
 from scorefield.core.foreign_weights import (
     number_of,
     original_record,
@@ -25,6 +24,7 @@ from scorefield.core.foreign_weights import (
     weight_files,
     whole_number,
 )
+from scorefield.core.importing import ImportedModel
 from scorefield.domains.series.tsdiff.frequency import Frequency
 from scorefield.domains.series.tsdiff.network import TSDiffNetwork
 from scorefield.domains.series.tsdiff.recipe import BETAS, TSDiff, published_sampler

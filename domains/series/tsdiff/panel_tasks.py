@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from scorefield.core.completion import Task
 from scorefield.core.errors import InputError, InputWarning
 from scorefield.core.noise import stream_seed
+from scorefield.core.plans import Stretch
 from scorefield.domains.series.answers import Answer
 from scorefield.domains.series.completion import Job, SeriesItems
-from scorefield.core.plans import Stretch
 from scorefield.domains.series.range_scores import RangeScores
 from scorefield.domains.series.tsdiff.encoding import Missing, WindowPlan, hidden_steps
 from scorefield.domains.series.tsdiff.frequency import Frequency
