@@ -57,6 +57,21 @@ def test_metadata_tell_frequency_and_steps(tmp_path: Path, kind: str, place: str
     assert data.panel.lengths.tolist() == [50] * 3
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_hidden_files_are_passed_over(tmp_path: Path, kind: str) -> None:
+    hidden = {"train/._data.json": "what a file system keeps for itself", "test/._data.json": "likewise"}
+    found = read_panel(stored(tmp_path, kind, hidden), PanelLayout("h"), 5)
+    assert len(found.train) == 3
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_series_too_short_for_what_is_told_name_the_file(tmp_path: Path, kind: str) -> None:
+    path = stored(tmp_path, kind, {BESIDE: {"freq": "h", "prediction_length": 60}})
+    with pytest.raises(InputError, match="leave no history before 60 steps") as told:
+        read_panel(path, PanelLayout())
+    assert str(path) in str(told.value)
+
+
 @pytest.mark.parametrize("root", [".", "a/b"])
 def test_archives_of_any_depth(tmp_path: Path, root: str) -> None:
     path = stored(tmp_path, "set.tar", {WITHIN: {"time_granularity": "D"}, "extra/metadata.json": "{"}, root=root)

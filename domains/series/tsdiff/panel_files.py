@@ -16,7 +16,8 @@ and may tell frequency and steps to forecast in `metadata.json` (see `panel_part
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,8 +110,18 @@ def _of_parts(found: Parts, layout: PanelLayout, prediction: int | None, metadat
         return PanelFile(train, None, _prediction(steps, prediction, path, layout) if steps and own else None)
     prediction = _prediction(steps, prediction, path, layout)
     test = _of_lines(lines["test"], path, layout, "test", aliases)
-    entries = Entries(test, np.arange(len(test)), test.lengths, prediction)
+    with _named(path):
+        entries = Entries(test, np.arange(len(test)), test.lengths, prediction)
     return PanelFile(train, entries, prediction if steps else None)
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Entries that cannot be cut name the file."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(str(error), file=path) from None
 
 
 def _prediction(said: Iterable[tuple[int, str]], wanted: int | None, path: Path, layout: PanelLayout) -> int:
@@ -225,12 +236,14 @@ def _of_arrays(path: Path, layout: PanelLayout, prediction: int | None) -> Panel
     _check_values(series, names, path)
     panel = Panel.of(series, names, times, frequency)
     if "test" in arrays:
-        return PanelFile(panel.head(trained), panel.rolling(prediction, 1), told)
+        with _named(path):
+            return PanelFile(panel.head(trained), panel.rolling(prediction, 1), told)
     if "test_lengths" not in arrays:
         return PanelFile(panel, None, told)
     ends = arrays["test_lengths"].astype(np.int64)
     ends = np.broadcast_to(ends if ends.ndim == 2 else ends[:, None], (len(ends), len(series)))
-    entries = Entries(panel, np.tile(np.arange(len(series)), len(ends)), ends.ravel().copy(), prediction)
+    with _named(path):
+        entries = Entries(panel, np.tile(np.arange(len(series)), len(ends)), ends.ravel().copy(), prediction)
     first = arrays["train_length"] if "train_length" in arrays else ends.min(0) - prediction
     return PanelFile(panel.head(np.broadcast_to(first, (len(series),)).astype(np.int64)), entries, told)
 

@@ -83,7 +83,7 @@ def folder_parts(folder: Path) -> Parts:
     """
     lines: dict[str, list[str]] = {}
     for part in _PARTS:
-        files = sorted(file for file in (folder / part).glob("*") if suffix(file) in LINES)
+        files = sorted(file for file in (folder / part).glob("[!.]*") if suffix(file) in LINES)
         lines[part] = [line for file in files for line in text_of(file).split("\n")]
     found = [folder / _METADATA, folder / "metadata" / _METADATA]
     return Parts(folder, lines, {str(file.relative_to(folder)): text_of(file) for file in found if file.is_file()})
