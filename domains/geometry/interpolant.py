@@ -48,8 +48,6 @@ class TrajectoryTrunk(Network):
         base: makes mean, deviation and features.
     """
 
-    POWER = 0.0
-
     def __init__(self, network: TrajectoryNetwork, base: VelocityBase) -> None:
         super().__init__()
         self.network, self._given, self._moments = network, base.given, base.moments
@@ -66,8 +64,7 @@ class TrajectoryTrunk(Network):
             whole = features if features.ndim == 4 else features[:, :, None].expand(-1, -1, x.shape[2], -1)
             told = torch.cat([whole.to(told), told], -1)
         seen = State({"x": x}, state.masks, {**state.condition, "features": told})
-        out = self.network(seen, t)
-        return {"x": out["x"] / size.pow(self.POWER)}
+        return self.network(seen, t)  # type: ignore[no-any-return]
 
 
 class InterpolantGeoTDM:
