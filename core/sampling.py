@@ -75,5 +75,7 @@ def sample(
         if progress is not None:
             progress(index + 1, plan.length)
     denoise.check()
-    result = carry.state.replace(placed(carry.state.components, denoise.origins))
+    # Rounding errors of many steps may lead out of a space that is narrower than its masks.
+    ends = {n: c.space.project(carry.state[n], carry.state.masks) for n, c in system.components.items()}
+    result = carry.state.replace(placed(ends, denoise.origins))
     return Sampled(result, denoise.evaluations, acting.all)

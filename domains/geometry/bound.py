@@ -2,7 +2,8 @@
 
 With the chain's posterior and the model's step, of variance beta where nothing is learned,
 
-    L_n = KL(q(x_{n-1} | x_n, x_0) || p(x_{n-1} | x_n)) for n > 0,    L_0 = -log p(x_0 | x_1),    L_T = KL(q(x_T | x_0) || N(0, 1)),
+    L_n = KL(q(x_{n-1} | x_n, x_0) || p(x_{n-1} | x_n)) for n > 0,    L_0 = -log p(x_0 | x_1),
+    L_T = KL(q(x_T | x_0) || N(0, 1)),
 
 summed over frames and space, with fresh noise for every n; the bound is the sum over n and L_T. It is that of the
 published code, which takes the variance of the second step for the first, shares the normalising constant of L_0 among
@@ -93,8 +94,8 @@ class _Chain:
     """Tables of a chain, by index, as numbers in float64."""
 
     def __init__(self, path: DiscreteChain) -> None:
-        self.betas = path.betas.tolist()
-        self.signal = (1 - path.betas).cumprod(0).tolist()
+        self.betas: list[float] = path.betas.tolist()
+        self.signal: list[float] = (1 - path.betas).cumprod(0).tolist()
         self.before = [1.0, *self.signal[:-1]]
         self.posterior = [
             beta * (1 - before) / (1 - signal)
@@ -107,8 +108,9 @@ class _Chain:
     def mean(self, index: int, data: Tensor, x: Tensor) -> Tensor:
         """Of the posterior."""
         beta, signal, before = self.betas[index], self.signal[index], self.before[index]
-        of_data = beta * before**0.5 / (1 - signal)
-        return of_data * data + (1 - before) * (1 - beta) ** 0.5 / (1 - signal) * x
+        of_data: float = beta * before**0.5 / (1 - signal)
+        of_x: float = (1 - before) * (1 - beta) ** 0.5 / (1 - signal)
+        return of_data * data + of_x * x
 
 
 def _divergence(tables: _Chain, index: int, clean: Tensor, x: Tensor, mean: Tensor) -> Tensor:
@@ -131,7 +133,10 @@ def _decoder(tables: _Chain, clean: Tensor, mean: Tensor, entries: Tensor, syste
 def _entries(clean: Tensor, state: State) -> Tensor:
     """Which entries exist and are not given, bool `[B, N, T, D]`."""
     entries = torch.ones_like(clean, dtype=torch.bool)
-    for axes, name in (((slice(None), slice(None), None, None), "mask"), ((slice(None), None, slice(None), None), "frame_mask")):
+    for axes, name in (
+        ((slice(None), slice(None), None, None), "mask"),
+        ((slice(None), None, slice(None), None), "frame_mask"),
+    ):
         if name in state.masks:
             entries = entries & state.masks[name][axes]
     given = state.masks.get("given_frames")

@@ -92,9 +92,10 @@ class GeoTDM:
         scale: float = 1.0,
         sampling: SamplerSettings = DEFAULT_SAMPLER,
     ) -> None:
-        for kind, name, known in (("backbone", backbone, get_args(BackboneName)), ("prior", prior, get_args(Prior))):
-            if name not in known:
-                raise unknown(kind, name, known)
+        if backbone not in get_args(BackboneName):
+            raise unknown("backbone", backbone, get_args(BackboneName))
+        if prior not in get_args(Prior):
+            raise unknown("prior", prior, get_args(Prior))
         counts = (("hidden", hidden, 1), ("embedding", embedding, 4), ("layers", layers, 1))
         more = (("prior_layers", prior_layers, 1), ("vectors", vectors, 1), ("tensors", tensors, 0))
         for name, count, least in (*counts, *more, ("pseudo_scalars", pseudo_scalars, 0)):
@@ -115,7 +116,11 @@ class GeoTDM:
 
     def build(self, sizes: Mapping[str, int]) -> System:
         """The system for `nodes` nodes of `features` features, `frames` frames of which `given` are given, in `space`
-        dimensions, and `edge_features` features of edges."""
+        dimensions, and `edge_features` features of edges.
+
+        Raises:
+            InputError: what cannot be: a space that the backbone does not know, or no frame to generate.
+        """
         self.backbone().check(sizes["space"])
         network: Network = self.network(sizes)
         kind: Literal["noise", "data"] = "noise"

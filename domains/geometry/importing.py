@@ -119,8 +119,10 @@ def _arguments(state: Mapping[str, Tensor], settings: Mapping[str, Any], file: P
         if key in settings and name in arguments and whole_number(settings, key, config) != arguments[name]:
             what = f"{settings[key]}, where the weights are of {arguments[name]}"
             raise InputError(what, file=config, place=key, mend="give weights and configuration of one model")
-    if "learn_ref_frame" in settings and _mode(settings, config) and _flag(settings, "learn_ref_frame", config) != (
-        "ws" in state
+    if (
+        "learn_ref_frame" in settings
+        and _mode(settings, config)
+        and _flag(settings, "learn_ref_frame", config) != ("ws" in state)
     ):
         what = f"{settings['learn_ref_frame']}, and the weights hold {'a' if 'ws' in state else 'no'} learned prior"
         raise InputError(what, file=config, place="learn_ref_frame")
@@ -207,7 +209,9 @@ def _tables(settings: Mapping[str, Any], sizes: Mapping[str, int], given: list[i
         "dt": number_of(settings.get("dt", 0.1 if particles else 1.0), "dt", file),
         "unit": str(settings.get("unit", "")),
         "time_unit": str(settings.get("time_unit", "")),
-        "pairs": str(settings.get("pairs", "file" if particles else "all and self" if kind == "pedestrians" else "all")),
+        "pairs": str(
+            settings.get("pairs", "file" if particles else "all and self" if kind == "pedestrians" else "all")
+        ),
         "spread": number_of(settings.get("spread", 1.0), "spread", file),
     }
     if given:
@@ -235,9 +239,7 @@ def _particles(kind: str, nodes: int) -> list[dict[str, Any]]:
     return observed_systems(particle_trajectories(kind, motion, clock.dt), np.arange(_SYSTEMS))
 
 
-def _fitting(
-    weights: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]], file: Path
-) -> dict[str, Tensor]:
+def _fitting(weights: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]], file: Path) -> dict[str, Tensor]:
     """The weights that the model has, checked name by name."""
     mend = "give weights and configuration of one model"
     for name in [*expected, *weights]:

@@ -1,4 +1,4 @@
-"""GeoTDM against tensors of the original code: network, prior, loss, gradients, steps, chains, likelihood, refinement."""
+"""GeoTDM against tensors of the original code: network, loss, gradients, steps, chains, bound, refinement."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_origin(shared_dir: Path, name: str) -> None:
     assert not origin[~case.nodes].any()
 
 
-def test_loss_and_gradients(case: Case) -> None:
+def test_loss(case: Case) -> None:
     stored, system = case.stored, case.system
     noise = case.space(case.positions(stored["loss.noise"]))
     draws = Draws(case.times(stored["loss.t"]), {"x": noise})
@@ -86,17 +86,30 @@ def test_loss_and_gradients(case: Case) -> None:
     first = torch.tensor([0, *case.settings["sizes"]]).cumsum(0)[:-1]
     ego = DenoisingScoreMatching("first_mean").losses(system, case.state, draws)["x"]
     torch.testing.assert_close(ego, stored["loss.per_node"][first].mean(), rtol=1e-5, atol=0)
-    system.zero_grad()
-    found.backward()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_gradients(shared_dir: Path, name: str) -> None:
+    """Ours in double precision, so that all rounding is the original's."""
+    case = read(shared_dir, name, torch.float64)
+    stored, system = case.stored, case.system
+    draws = Draws(case.times(stored["loss.t"]), {"x": case.space(case.positions(stored["loss.noise"]))})
+    DenoisingScoreMatching("entry_mean").losses(system, case.state, draws)["x"].backward()
     gradients = {name.removeprefix("grad."): value for name, value in stored.items() if name.startswith("grad.")}
     assert len(gradients) > 20
-    largest = max(float(value.abs().max()) for value in gradients.values())
     for name, wanted in gradients.items():
         gradient = system.get_parameter(place(name)).grad
         assert gradient is not None, name
-        # What moves all logits of a frame alike has no gradient but by rounding.
-        slack = 1e-7 * largest
-        torch.testing.assert_close(gradient, wanted, rtol=0, atol=1e-4 * float(wanted.abs().max()) + slack, msg=name)
+        if (
+            name.endswith("k_mlp.actions.2.bias")
+            or name == f"t_modules.{len(case.network.t_modules) - 1}.time_emb.bias"
+        ):
+            # Moves all logits of a frame alike, or features that nobody looks at: what is stored is rounding.
+            assert not gradient.any()
+            assert float(wanted.abs().max()) < 1e-4 * float(gradients["input_linear.weight"].abs().max())
+        else:
+            slack = 5e-8 if "k_mlp" in name or "q_mlp" in name else 0.0  # such rounding passes on to layers below
+            torch.testing.assert_close(gradient, wanted, rtol=0, atol=1e-4 * float(wanted.abs().max()) + slack)
 
 
 def _step(case: Case, index: int, value: Tensor, noise: Tensor) -> Tensor:

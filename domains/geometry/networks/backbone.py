@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 from torch import Tensor, nn
 
+from scorefield.core.errors import InputError
 from scorefield.domains.geometry.networks.elements import Frames
 from scorefield.domains.geometry.networks.layout import Layout
 from scorefield.domains.geometry.networks.spatial import SpatialLayer
@@ -25,10 +26,12 @@ class Backbone(ABC):
     Attributes:
         hidden: scalars of each node and frame, H.
         embedding: size of embedded times.
+        spaces: dimensions of space that the layers can have.
     """
 
     hidden: int
     embedding: int
+    spaces: tuple[int, ...] = (2, 3)
 
     @abstractmethod
     def spatial(self, edge_features: int) -> nn.Module:
@@ -43,7 +46,14 @@ class Backbone(ABC):
         return scalars
 
     def check(self, space: int) -> None:
-        """Refuse a number of dimensions that the layers cannot have."""
+        """Refuse a number of dimensions that the layers cannot have.
+
+        Raises:
+            InputError: it is such a number.
+        """
+        if space not in self.spaces:
+            mend = f"this backbone knows {' and '.join(map(str, self.spaces))}"
+            raise InputError(f"{space} dimensions of space", mend=mend)
 
 
 class EGTNBackbone(Backbone):

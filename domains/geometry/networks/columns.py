@@ -20,14 +20,14 @@ def turned(values: Tensor) -> Tensor:
     return cast(Tensor, _Turned.apply(values))
 
 
-def spread(values: Tensor, layout: Layout, ends: Tensor) -> Tensor:
+def spread(values: Tensor, layout: Layout, ends: Tensor, frames: int) -> Tensor:
     """What the node at one end of each edge has: `[..., m T]` from `[..., n T]`; `ends` is a row or column of edges."""
-    return cast(Tensor, _Spread.apply(values, layout, ends))
+    return cast(Tensor, _Spread.apply(values, layout, ends, frames))
 
 
-def totals(values: Tensor, layout: Layout, ends: Tensor) -> Tensor:
+def totals(values: Tensor, layout: Layout, ends: Tensor, frames: int) -> Tensor:
     """The sum over edges at each node: `[..., n T]` from `[..., m T]`."""
-    return cast(Tensor, _Totals.apply(values, layout, ends))
+    return cast(Tensor, _Totals.apply(values, layout, ends, frames))
 
 
 class _Turned(torch.autograd.Function):
@@ -42,26 +42,27 @@ class _Turned(torch.autograd.Function):
 
 class _Spread(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, values: Tensor, layout: Layout, ends: Tensor) -> Tensor:
-        ctx.layout, ctx.ends = layout, ends
-        nodes = len(layout.graph)
-        return values.unflatten(-1, (nodes, -1)).index_select(-2, ends).flatten(-2)
+    def forward(ctx: Any, values: Tensor, layout: Layout, ends: Tensor, frames: int) -> Tensor:
+        ctx.layout, ctx.ends, ctx.frames = layout, ends, frames
+        whole: Tensor = values.unflatten(-1, (-1, frames))
+        return whole.index_select(-2, ends).flatten(-2)
 
     @staticmethod
-    def backward(ctx: Any, above: Tensor) -> tuple[Tensor, None, None]:
-        return totals(above, ctx.layout, ctx.ends), None, None
+    def backward(ctx: Any, above: Tensor) -> tuple[Tensor, None, None, None]:
+        return totals(above, ctx.layout, ctx.ends, ctx.frames), None, None, None
 
 
 class _Totals(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, values: Tensor, layout: Layout, ends: Tensor) -> Tensor:
-        ctx.layout, ctx.ends = layout, ends
-        edges = values.unflatten(-1, (len(ends), -1))
+    def forward(ctx: Any, values: Tensor, layout: Layout, ends: Tensor, frames: int) -> Tensor:
+        ctx.layout, ctx.ends, ctx.frames = layout, ends, frames
+        edges: Tensor = values.unflatten(-1, (-1, frames))
         if ends is layout.row and layout.degree is not None:
-            return edges.unflatten(-2, (-1, layout.degree)).sum(-2).flatten(-2)
-        first = edges.movedim(-2, 0)
-        return layout.summed(first, ends).movedim(0, -2).flatten(-2)
+            total: Tensor = edges.unflatten(-2, (-1, layout.degree)).sum(-2)
+        else:
+            total = layout.summed(edges.movedim(-2, 0), ends).movedim(0, -2)
+        return total.flatten(-2)
 
     @staticmethod
-    def backward(ctx: Any, above: Tensor) -> tuple[Tensor, None, None]:
-        return spread(above, ctx.layout, ctx.ends), None, None
+    def backward(ctx: Any, above: Tensor) -> tuple[Tensor, None, None, None]:
+        return spread(above, ctx.layout, ctx.ends, ctx.frames), None, None, None

@@ -54,7 +54,8 @@ def linear(values: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """values weight^T + bias, over the last axis; on a CPU a sum in place costs less than a product onto the bias."""
     if values.device.type != "cpu":
         return functional.linear(values, weight, bias)
-    return functional.linear(values.flatten(0, -2), weight).add_(bias).unflatten(0, values.shape[:-1])
+    product = functional.linear(values.flatten(0, -2), weight).add_(bias)
+    return product.view(*values.shape[:-1], len(weight))
 
 
 def linear_of(layers: nn.Sequential, number: int) -> nn.Linear:

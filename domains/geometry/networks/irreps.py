@@ -162,7 +162,8 @@ class Coupling:
     def _map(self, kind: Kind, degree: int, out: Kind, around: Tensor) -> Tensor:
         """`[2 l + 1, 2 l_out + 1, e]` of harmonics `[2 degree + 1, e]`."""
         symbol = self._symbols[kind, degree, out].to(around)
-        return (symbol.transpose(1, 2).flatten(0, 1) @ around).unflatten(0, (kind.width, out.width))
+        maps: Tensor = symbol.transpose(1, 2).flatten(0, 1) @ around
+        return maps.view(kind.width, out.width, -1)
 
 
 def _contracted(maps: Tensor, values: Tensor) -> Tensor:
@@ -189,4 +190,3 @@ def harmonics(directions: Tensor) -> Tensor:
     )
     five = math.sqrt(5)
     return torch.cat([torch.ones_like(x), root * directions, *(five * part for part in second)])
-

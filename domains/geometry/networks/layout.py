@@ -54,7 +54,7 @@ class Layout:
         if self.nodes is not None:
             whole = values.new_zeros(self.batch[0] * self.batch[1], *values.shape[1:])
             values = whole.index_copy(0, self.nodes, values)
-        return values.unflatten(0, self.batch)
+        return values.view(*self.batch, *values.shape[1:])
 
     def sent(self, values: Tensor) -> Tensor:
         """What the sender of each edge has: `[m, ...]` from `[n, ...]`."""
@@ -62,15 +62,17 @@ class Layout:
 
     def plus_received(self, messages: Tensor, values: Tensor) -> Tensor:
         """Messages `[m, ...]` and what the receiver of each has, `[n, ...]`: their sum."""
-        if self.degree is not None:
-            return (messages.unflatten(0, (-1, self.degree)) + values[:, None]).flatten(0, 1)
-        return messages + self.received(values)
+        if self.degree is None:
+            return messages + self.received(values)
+        whole: Tensor = messages.unflatten(0, (-1, self.degree)) + values[:, None]
+        return whole.flatten(0, 1)
 
     def total(self, messages: Tensor) -> Tensor:
         """The sum over the edges that each node receives: `[n, ...]` from `[m, ...]`."""
-        if self.degree is not None:
-            return messages.unflatten(0, (-1, self.degree)).sum(1)
-        return self.summed(messages, self.row)
+        if self.degree is None:
+            return self.summed(messages, self.row)
+        total: Tensor = messages.unflatten(0, (-1, self.degree)).sum(1)
+        return total
 
     def summed(self, messages: Tensor, nodes: Tensor) -> Tensor:
         """The sum of messages `[m, ...]` at these nodes: `[n, ...]`."""

@@ -53,7 +53,10 @@ class _Split:
     def of(cls, state: State) -> _Split:
         given, exist = state.masks.get("given_frames"), state.masks.get("frame_mask")
         if given is None or "given_x" not in state.condition:
-            raise InputError("a conditional model without given frames", mend="give given_frames and given_x; `scorefield forecast` and `interpolate` read them")
+            raise InputError(
+                "a conditional model without given frames",
+                mend="give given_frames and given_x; `scorefield forecast` and `interpolate` read them",
+            )
         there = torch.ones_like(given) if exist is None else exist
         given, generated = given & there, ~given & there
         counts = given.sum(1)
@@ -68,7 +71,9 @@ class _Split:
 def _origin(split: _Split, given: Tensor, reference: Tensor) -> Tensor:
     """Given positions on given frames, x_ref on generated ones, 0 elsewhere: `[..., T, D]`."""
     zero = torch.zeros((), dtype=given.dtype, device=given.device)
-    return torch.where(split.given[:, None, :, None], given, torch.where(split.generated[:, None, :, None], reference, zero))
+    return torch.where(
+        split.given[:, None, :, None], given, torch.where(split.generated[:, None, :, None], reference, zero)
+    )
 
 
 class FixedPrior(nn.Module):
@@ -145,9 +150,7 @@ class LearnedPrior(nn.Module):
             reference = torch.bmm(weights.to(y.dtype), y)
         return _origin(split, given, layout.padded(reference)) * self._exist(state)
 
-    def _layers(
-        self, x: Tensor, state: State, split: _Split, layout: Layout, places: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def _layers(self, x: Tensor, state: State, split: _Split, layout: Layout, places: Tensor) -> tuple[Tensor, Tensor]:
         """Positions and features behind the layers, `[n, T_c, ...]`."""
         equal = bool((split.given == split.given[:1]).all())
         number = torch.arange(places.shape[1], device=places.device)

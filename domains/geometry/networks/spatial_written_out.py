@@ -155,7 +155,6 @@ class _Gradients(LayerGradients):
         return moves.mul_(share), (to_number * share).div_(root).mul_(-0.5), to_number
 
 
-
 def _different(h: Tensor) -> Tensor:
     """Features `[n, T, H]`, or `[n, 1, H]` where they were expanded from one frame."""
     return h if h.stride(1) else h[:, :1]

@@ -20,7 +20,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from scorefield.core.errors import InputError
 from scorefield.domains.geometry.networks.backbone import Backbone
 from scorefield.domains.geometry.networks.columns import spread, totals, turned
 from scorefield.domains.geometry.networks.elements import Frames
@@ -48,21 +47,15 @@ class SteerableBackbone(Backbone):
         pseudo_scalars: channels of pseudo-scalars.
     """
 
-    def __init__(self, hidden: int, embedding: int, vectors: int = 16, tensors: int = 8, pseudo_scalars: int = 0) -> None:
+    def __init__(
+        self, hidden: int, embedding: int, vectors: int = 16, tensors: int = 8, pseudo_scalars: int = 0
+    ) -> None:
         self.hidden, self.embedding, self.pseudo_scalars = hidden, embedding, pseudo_scalars
         axial = vectors if pseudo_scalars else 0
         numbers = {SCALAR: hidden, PSEUDO: pseudo_scalars, VECTOR: vectors, AXIAL: axial, TENSOR: tensors}
         self.irreps = Layout3D(list(numbers.items()))
+        self.spaces = (3,) if pseudo_scalars else (2, 3)  # in a plane all pseudo-scalars are zero
         self._vectors, self._seeds = vectors, min(vectors, 2)
-
-    def check(self, space: int) -> None:
-        """See `Backbone.check`.
-
-        Raises:
-            InputError: pseudo-scalars in a plane, where they are zero.
-        """
-        if space == 2 and self.pseudo_scalars:
-            raise InputError("pseudo_scalars in two dimensions", mend="leave them out: a plane has none")
 
     def spatial(self, edge_features: int) -> SteerableSpatial:
         """See `Backbone.spatial`."""
@@ -79,9 +72,13 @@ class SteerableBackbone(Backbone):
         there = None if frames.exist is None else frames.exist[..., None].to(x.dtype)
         count = x.shape[1] if there is None else there.sum(1, keepdim=True).clamp(min=1)
         mean = (position if there is None else position * there).sum(1, keepdim=True) / count
-        seeds = functional.pad(torch.stack([velocity, position - mean][: self._seeds], -1), (0, self._vectors - self._seeds))
+        seeds = functional.pad(
+            torch.stack([velocity, position - mean][: self._seeds], -1), (0, self._vectors - self._seeds)
+        )
         after = self.irreps.width - self.hidden - self.pseudo_scalars - 3 * self._vectors
-        return torch.cat([scalars, functional.pad(seeds.flatten(-2), (self.pseudo_scalars, after)).to(scalars.dtype)], -1)
+        return torch.cat(
+            [scalars, functional.pad(seeds.flatten(-2), (self.pseudo_scalars, after)).to(scalars.dtype)], -1
+        )
 
 
 class SteerableSpatial(nn.Module):
@@ -121,9 +118,11 @@ class SteerableSpatial(nn.Module):
         with torch.autocast(x.device.type, enabled=False):  # products of small matrices that lose what bfloat16 rounds
             features = features.to(x.dtype)
             weights = torch.addmm(self.weights.bias[:, None], self.weights.weight, deep.to(x.dtype))
-            sent = spread(turned(self.before(features).flatten(0, 1)), layout, layout.col)
+            sent = spread(turned(self.before(features).flatten(0, 1)), layout, layout.col, x.shape[1])
             around = harmonics(turned(directions.flatten(0, 1)))
-            coupled = turned(self.coupling(sent, around, weights, lambda values: totals(values, layout, layout.row)))
+            coupled = turned(
+                self.coupling(sent, around, weights, lambda value: totals(value, layout, layout.row, x.shape[1]))
+            )
             message = coupled.unflatten(0, x.shape[:2]) * layout.counts.rsqrt()
             features = features + self._gated(self.after(message) + self.own(features))
             return x + self.to_x(features)[..., : x.shape[-1]], features

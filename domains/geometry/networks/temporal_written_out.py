@@ -3,7 +3,8 @@
 With a_q and a_k the activations before the last layers of queries and keys, and C = [W_k, W] the last weights of keys
 and those of embedded times,
 
-    q_t . k_s + R_t W^T q_t . g(s) = u . a_k + R_t u' . g(s) + what is the same for all s,    [u; u'] = C^T (W_q a_q + b_q),
+    q_t . k_s + R_t W^T q_t . g(s) = u . a_k + R_t u' . g(s) + what is the same for all s,
+    [u; u'] = C^T (W_q a_q + b_q),
 
 and C^T W_q is one small product of weights: keys themselves are never made. Second derivatives go through the layer as
 it is written in `temporal`, where the formulas stand.
@@ -64,9 +65,7 @@ def reflected(values: Tensor, frames: Frames) -> Tensor:
     return torch.cat([b * sines - a * cosines, a * sines + b * cosines], -1).to(values.dtype)
 
 
-def written_out(
-    x: Tensor, h: Tensor, frames: Frames, weights: TemporalWeights, plain: Plain
-) -> tuple[Tensor, Tensor]:
+def written_out(x: Tensor, h: Tensor, frames: Frames, weights: TemporalWeights, plain: Plain) -> tuple[Tensor, Tensor]:
     """What `plain` gives, and its derivative."""
     moved, features = _Temporal.apply(frames, plain, x, h, *weights)
     return moved, features
