@@ -32,6 +32,7 @@ from timing import REFERENCE_MATMUL, matmul, measured
 
 from scorefield.core.checkpoints import instantiate
 from scorefield.core.configs import packaged_configs
+from scorefield.core.downloads import file_digest
 from scorefield.core.experiment import Experiment, build, read_experiment
 from scorefield.core.model import Model
 from scorefield.core.noise import Seeded
@@ -251,7 +252,8 @@ def main() -> None:
     if arguments.run is None:
         return
     case = Case(arguments.run, arguments.systems, arguments.samples, arguments.chain)
-    label = f"{arguments.run}, {arguments.chain} steps, {arguments.samples} samples"
+    weights = file_digest(Path(arguments.run) / "model.safetensors")[:8]
+    label = f"{arguments.run} {weights}, {arguments.chain} steps, {arguments.samples} samples"
     found, seconds = scores(case, kept, arguments.block, label)
     print(f"{len(case.chosen)} systems x {arguments.samples}: CPU-s {seconds['chain']:.0f} and {seconds['fast']:.0f}")
     for name in ("ade", "fde"):

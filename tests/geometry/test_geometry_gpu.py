@@ -20,6 +20,8 @@ from scorefield.core.solver_registry import make_solver
 from scorefield.core.state import State
 from scorefield.domains.geometry.geotdm import GeoTDM
 from scorefield.domains.geometry.interpolant import InterpolantGeoTDM
+from scorefield.domains.geometry.trajectories import Trajectories
+from scorefield.domains.geometry.trajectory_files import write_trajectories
 from tests.on_gpu import DEVICE, GPU, agree_in_a_chain, full_single_precision
 
 pytestmark = GPU
@@ -47,6 +49,19 @@ def _frame(given: bool) -> State:
         masks["given_frames"] = (torch.arange(FRAMES) < GIVEN).expand(BATCH, -1).contiguous()
         condition["given_x"] = torch.where(masks["given_frames"][:, None, :, None] & mask[:, :, None, None], x, 0.0)
     return State({"x": torch.zeros_like(x)}, masks, condition)
+
+
+def _file(folder: Path) -> str:
+    """Smooth walks of charges, of which 512 are for training."""
+    draws = np.random.default_rng(0)
+    x = 0.01 * draws.normal(size=(717, NODES, FRAMES, 3)).cumsum(2).cumsum(2) + draws.normal(size=(717, NODES, 1, 3))
+    charges = draws.choice([-1.0, 1.0], (717, NODES, 1)).astype(np.float32)
+    edges = np.array([(i, j) for i in range(NODES) for j in range(NODES) if i != j])
+    told = charges[:, edges[:, 0]] * charges[:, edges[:, 1]]
+    pairs = np.broadcast_to(edges, (717, *edges.shape))
+    found = Trajectories.of(x.astype(np.float32), dt=0.1, features=charges, edges=pairs, edge_features=told)
+    write_trajectories(found, folder / "walks.npz")
+    return str(folder / "walks.npz")
 
 
 @pytest.mark.parametrize("given", [True, False], ids=["forecast", "whole"])
@@ -80,7 +95,7 @@ def test_a_config_trains_and_generates(
     experiment = Experiment.from_dict(read_experiment(packaged_configs()[f"geometry/{config}"]))
     torch.cuda.reset_peak_memory_stats()
     begin = time.perf_counter()
-    changes = {**STEPS, **FEW, "trainer.precision": precision}
+    changes = {**STEPS, **FEW, "data.path": _file(tmp_path), "trainer.precision": precision}
     run = Model(train(experiment.overridden(changes), name="run", out=tmp_path / "run"))
     trained, peak = time.perf_counter() - begin, torch.cuda.max_memory_allocated() / 2**20
     begin = time.perf_counter()
