@@ -90,8 +90,8 @@ class CountingModule(pl.LightningModule, ABC):
         if trainer.max_epochs != self.passes:
             what = f"counting takes {self.passes} passes, not {trainer.max_epochs}"
             raise InputError(what, place="trainer.max_epochs", mend=f"give {self.passes}")
-        limits = {"limit_train_batches": trainer.limit_train_batches, "max_steps": trainer.max_steps}
-        if limits["limit_train_batches"] not in (None, 1.0) or limits["max_steps"] not in (-1, None):
+        share = trainer.limit_train_batches
+        if not isinstance(share, float) or share < 1 or trainer.max_steps not in (-1, None):
             what = "counting takes all batches"
             raise InputError(what, place="trainer", mend="leave limit_train_batches and max_steps out")
 

@@ -127,7 +127,7 @@ def train(
     try:
         trainer = make_trainer(experiment, folder)
         if resume:
-            _check_unfinished(trainer, folder)
+            _check_unfinished(trainer, folder, isinstance(module, CountingModule))
         if trainer.is_global_zero:
             _write_config(experiment, folder)
         with quiet_training():
@@ -194,11 +194,11 @@ def checked_resume(run: str | Path) -> Path:
     return folder
 
 
-def _check_unfinished(trainer: Trainer, folder: Path) -> None:
+def _check_unfinished(trainer: Trainer, folder: Path, counts: bool) -> None:
     stored = AtomicCheckpoints().load_checkpoint(folder / LAST)
     done, wanted = int(stored["epoch"]) + 1, trainer.max_epochs
     if wanted is not None and 0 <= wanted <= done:
-        mend = "to go on, raise --trainer.max_epochs"
+        mend = "all is counted: sample it" if counts else "to go on, raise --trainer.max_epochs"
         raise InputError(f"the run has finished its {done} epochs", file=folder, mend=mend)
 
 

@@ -25,7 +25,7 @@ DIR gets 000.npz, 001.npz, ... (src, dst, n) and certificates.json: for each gra
 correlation matrices are from the original ones, and what is proved of that. Instead of DIR also one .npz for all; one
 graph in any format: .txt .csv .parquet .npz .graphml. DIR.json tells how they were made.
 An interrupted command goes on where it stopped when it is run again; processes change no byte.
-Graphs that are larger than memory: `scorefield fit --config digraphs/rescale --data.path GRAPH`, then sample the run."""
+Graphs larger than memory: `scorefield fit --config digraphs/rescale --data.path GRAPH`, then sample the run."""
 
 _CONDITIONS = ("ratio", "nodes", "steps_per_edge", "start", "on_infeasible")
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from scorefield.domains.digraphs.certificates import Certificate as Certificate
     from scorefield.domains.digraphs.construction import construct as construct
-    from scorefield.domains.digraphs.deviations import Deviations as Deviations
-    from scorefield.domains.digraphs.deviations import deviations as deviations
+    from scorefield.domains.digraphs.deviation import Deviations as Deviations
+    from scorefield.domains.digraphs.deviation import deviations as deviations
     from scorefield.domains.digraphs.digraph import Digraph as Digraph
     from scorefield.domains.digraphs.digraph import simple_digraph as simple_digraph
     from scorefield.domains.digraphs.domain import DigraphDomain as DigraphDomain
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 _NAMES = {
     "certificates": ("Certificate",),
     "construction": ("construct",),
-    "deviations": ("Deviations", "deviations"),
+    "deviation": ("Deviations", "deviations"),
     "digraph": ("Digraph", "simple_digraph"),
     "domain": ("DigraphDomain",),
     "edge_files": ("ReadDigraph", "read_digraph"),

@@ -18,7 +18,7 @@ import numpy as np
 
 from scorefield.domains.digraphs.balance import Balanced
 from scorefield.domains.digraphs.correlation import FittedDCM
-from scorefield.domains.digraphs.deviations import Deviations, deviations, row_difference
+from scorefield.domains.digraphs.deviation import Deviations, deviations, row_difference
 from scorefield.domains.digraphs.matrices import DegreeClasses, DegreeMatrices
 
 __all__ = ["Certificate", "certify"]

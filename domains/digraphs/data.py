@@ -94,11 +94,17 @@ class EdgeListData(LightningDataModule):
             "licence": "not stated",
             "train": store.m,
         }
+        self._tell(file, store)
+
+    def _tell(self, file: Path, store: EdgeStore) -> None:
+        """Say what was found."""
         kept = " (on disk)" if store.on_disk else ""
         left = f"; {store.loops} loops and {store.duplicates} repetitions left out"
-        rank_zero_info(
-            f"{file}: {store.n} nodes, {store.m} edges{kept}{left if store.loops + store.duplicates else ''}"
-        )
+        left = left if store.loops + store.duplicates else ""
+        rank_zero_info(f"{file}: {store.n} nodes, {store.m} edges{kept}{left}")
+        if store.is_symmetric and edge_batches(file) is not None:  # other readers have said it
+            message = f"{file}: every edge has its reverse, as if an undirected graph were written twice"
+            warnings.warn(message, InputWarning, stacklevel=3)
 
     def _raw(self, file: Path) -> tuple[Iterator[tuple[Any, Any]], int | None]:
         streamed = edge_batches(file)

@@ -7,7 +7,9 @@ What has to fit in memory are the ids of the nodes and one bucket.
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+import weakref
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -50,7 +52,7 @@ class EdgeStore:
         self, batches: Iterable[Batch], n: int | None = None, in_memory: int = 50_000_000, file: Path | None = None
     ) -> None:
         self.loops = self.m = self.duplicates = 0
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._folder: Path | None = None
         self._keys: list[NDArray[np.int64]] = []
         self._raw: list[Batch] = []
         self._ids = _Ids(n, file)
@@ -91,13 +93,14 @@ class EdgeStore:
         """Remove what is on disk; the store is empty afterwards."""
         self._keys = []
         if self._folder is not None:
-            self._folder.cleanup()
+            self._remove()
             self._folder = None
 
     def _path(self, bucket: int, suffix: str) -> Path:
         if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="scorefield-edges-")
-        return Path(self._folder.name) / f"{bucket:03d}{suffix}"
+            self._folder = Path(tempfile.mkdtemp(prefix="scorefield-edges-"))
+            self._remove = weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+        return self._folder / f"{bucket:03d}{suffix}"
 
     def _spill(self) -> None:
         """Append what is held to the files of its buckets."""
@@ -186,22 +189,20 @@ class _Ids:
         self._edges += src.size
 
     def finish(self) -> None:
-        if self._fixed is None:
-            self._small = np.cumsum(self._seen, dtype=np.int64)
-            below = int(self._small[-1]) if self._small.size else 0
-            self._small -= 1
-            self.n = below + self._large.size
+        if self._fixed is not None:
+            return
+        self._labels = np.concatenate([np.flatnonzero(self._seen), self._large])
+        self.n = self._labels.size
+        if self._large.size or self._seen.size > 16 * self.n + 1024:
+            self._seen = np.zeros(0, bool)
+        self._ranks = np.cumsum(self._seen, dtype=np.int64) - 1  # empty where ids are too far apart
 
     def rank(self, ids: Ids) -> Ids:
         if self._fixed is not None:
             return ids.astype(np.int64)
-        if not self._large.size:
-            return self._small[ids]
-        large = ids >= _DENSE
-        ranks = np.empty(ids.size, np.int64)
-        ranks[~large] = self._small[ids[~large]] if self._small.size else 0
-        ranks[large] = self.n - self._large.size + np.searchsorted(self._large, ids[large])
-        return ranks
+        if self._ranks.size:
+            return self._ranks[ids]
+        return np.searchsorted(self._labels, ids).astype(np.int64)
 
 
 def _bucket(src: Ids, dst: Ids) -> NDArray[np.int64]:

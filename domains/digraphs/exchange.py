@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import networkx
@@ -18,7 +19,8 @@ def as_digraph(graph: Any) -> Cleaned:
 
     Args:
         graph: a `networkx.DiGraph` (nodes in its order; of an undirected graph each edge both ways), a
-            `torch_geometric.data.Data` with `edge_index` and, where it is set, `num_nodes`, or a `Digraph`.
+            `torch_geometric.data.Data` with `edge_index` (set `num_nodes` where the last nodes are isolated), or a
+            `Digraph`.
 
     Raises:
         InputError: something else, or edges that are none.
@@ -31,13 +33,16 @@ def as_digraph(graph: Any) -> Cleaned:
         pairs = np.array([(numbers[u], numbers[v]) for u, v in directed.edges()], np.int64).reshape(-1, 2)
         return simple_digraph(pairs, len(numbers))
     index = getattr(graph, "edge_index", None)
-    if index is None or not hasattr(graph, "num_nodes"):
+    if index is None:
         mend = "give a networkx.DiGraph, a torch_geometric Data with edge_index, or a Digraph"
         raise InputError(f"{type(graph).__name__} is no directed graph", mend=mend)
     ends = index.detach().cpu().numpy()
     if ends.ndim != 2 or ends.shape[0] != 2:
         raise InputError(f"edge_index of shape {ends.shape}", mend="give (2, edges)")
-    return simple_digraph(ends.T, None if graph.num_nodes is None else int(graph.num_nodes))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that num_nodes is taken to be the largest id + 1, as it is everywhere here
+        nodes = getattr(graph, "num_nodes", None)
+    return simple_digraph(ends.T, None if nodes is None else int(nodes))
 
 
 def to_networkx(graph: Digraph) -> Any:

@@ -12,6 +12,7 @@ import re
 import zipfile
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -62,9 +63,11 @@ def write_digraphs(graphs: Digraphs, path: Path) -> None:
     if not path.suffix:
         _write_folder(graphs, path)
     elif suffix_of(path) == ".npz":
-        single = {"n": np.array(graphs[0].n)} if len(graphs) == 1 else {}
+        arrays: dict[str, Any] = dict(graphs.arrays())
+        if len(graphs) == 1:
+            arrays["n"] = np.array(graphs[0].n)
         with atomic(path) as temporary, temporary.open("wb") as file:
-            np.savez_compressed(file, **graphs.arrays(), **single)
+            np.savez_compressed(file, **arrays)
     else:
         write_digraph(path, graphs[0])
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from scorefield.core.errors import InputError
 from scorefield.core.statistics.statistic import generator_of
-from scorefield.domains.digraphs.deviations import Deviations, deviations
+from scorefield.domains.digraphs.deviation import Deviations, deviations
 from scorefield.domains.digraphs.digraph import Digraph
 from scorefield.domains.digraphs.matrices import DegreeMatrices, measure
 from scorefield.domains.digraphs.statistics.connectivity import (
