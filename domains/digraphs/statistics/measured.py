@@ -25,7 +25,7 @@ from scorefield.domains.digraphs.statistics.connectivity import (
     strong_labels,
 )
 from scorefield.domains.digraphs.statistics.degrees import assortativity
-from scorefield.domains.digraphs.statistics.neighbours import in_lists, out_lists, ties_of
+from scorefield.domains.digraphs.statistics.neighbours import in_lists, is_simple, out_lists, ties_of
 from scorefield.domains.digraphs.statistics.paths import PathLengths, path_lengths
 from scorefield.domains.digraphs.statistics.spectra import Radius, singular_values, spectral_radius
 from scorefield.domains.digraphs.statistics.triads import (
@@ -163,7 +163,7 @@ class DigraphPopulation:
         graphs: at least one graph with nodes.
 
     Raises:
-        InputError: no graph, one without nodes, or something that is no graph.
+        InputError: no graph, one without nodes or that is not simple, or something that is no graph.
     """
 
     def __init__(self, graphs: Iterable[Digraph]) -> None:
@@ -175,6 +175,9 @@ class DigraphPopulation:
                 raise InputError(f"{type(graph).__name__} is no Digraph", place=f"graph {number}")
             if not graph.n:
                 raise InputError("has no nodes", place=f"graph {number}", mend="leave it out")
+            if not is_simple(out_lists(graph)):
+                what = "has an edge twice, or one from a node to itself"
+                raise InputError(what, place=f"graph {number}", mend="simple_digraph drops them")
         self.graphs = [MeasuredDigraph(graph) for graph in given]
 
     def __len__(self) -> int:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scorefield.core.compiled import compiled
 from scorefield.domains.digraphs.digraph import Digraph, index_type
 
-__all__ = ["IN", "MUTUAL", "OUT", "Adjacency", "Ties", "in_lists", "out_lists", "ties_of"]
+__all__ = ["IN", "MUTUAL", "OUT", "Adjacency", "Ties", "in_lists", "is_simple", "out_lists", "ties_of"]
 
 OUT, IN, MUTUAL = 1, 2, 3
 """Kinds of ties of a node u with v: u -> v only, v -> u only, both."""
@@ -55,6 +55,13 @@ def out_lists(graph: Digraph) -> Adjacency:
 def in_lists(graph: Digraph) -> Adjacency:
     """The sources of every node's edges."""
     return _lists(graph.dst, graph.src, graph.n)
+
+
+def is_simple(lists: Adjacency) -> bool:
+    """Whether no node stands twice in a list, or in its own."""
+    owner = np.repeat(np.arange(lists.start.size - 1), np.diff(lists.start))
+    twice = (lists.nodes[1:] == lists.nodes[:-1]) & (owner[1:] == owner[:-1])
+    return not bool(twice.any() or (owner == lists.nodes).any())
 
 
 def ties_of(out: Adjacency, in_: Adjacency) -> Ties:

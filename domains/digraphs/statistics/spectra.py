@@ -3,8 +3,8 @@
 The radius is the largest of those of the strong components, since the matrix is block triangular in their order: it is
 exactly 0 without cycles, and every component alone is irreducible, where Arnoldi's method finds the one real
 eigenvalue of largest real part (Perron and Frobenius). Components that cannot have a larger radius than one found, by
-the largest degree inside them, are left out. Where the method does not converge, powers of I + A are iterated instead,
-and `Radius.converged` says whether these did.
+the largest degree inside them, are left out. Where the method does not converge, all eigenvalues of a component of up
+to 1000 nodes are computed, and of larger ones powers of I + A are iterated; `Radius.converged` says whether these did.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from scipy.sparse.linalg import ArpackError, eigs, svds
 
 __all__ = ["Radius", "singular_values", "spectral_radius"]
 
-_DENSE = 128  # nodes
-_POWERS = 5000
+_DENSE, _STILL_DENSE = 128, 1000  # nodes; the second where there is no other way
+_RESTARTS = 200
+_POWERS = 2000
 _TOLERANCE = 1e-10
 
 
@@ -91,13 +92,22 @@ def _bounds(inside: Any, labels: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 def _irreducible(block: Any) -> Radius:
-    if block.shape[0] <= _DENSE:
-        return Radius(float(np.abs(np.linalg.eigvals(block.toarray())).max()))
+    size = block.shape[0]
+    if size <= _DENSE:
+        return _dense(block)
+    for axis in (0, 1):  # where all degrees are the same they are the radius
+        degrees = np.asarray(block.sum(axis=axis)).ravel()
+        if degrees.min() == degrees.max():
+            return Radius(float(degrees[0]))
     try:
-        found = eigs(block, 1, which="LR", v0=_start(block.shape[0]), return_eigenvectors=False)
+        found = eigs(block, 1, which="LR", v0=_start(size), maxiter=_RESTARTS, return_eigenvectors=False)
         return Radius(float(found[0].real))
     except ArpackError:
-        return _by_powers(block)
+        return _dense(block) if size <= _STILL_DENSE else _by_powers(block)
+
+
+def _dense(block: Any) -> Radius:
+    return Radius(float(np.abs(np.linalg.eigvals(block.toarray())).max()))
 
 
 def _by_powers(block: Any) -> Radius:
