@@ -116,9 +116,7 @@ def train(
     if not resume and _is_first():
         check_claim(Path("runs") / name / "new" if out is None else out)
     data = data if data is not None else build(experiment.data, experiment.file, "data")
-    module: ScoreModule | CountingModule = build(experiment.module, experiment.file, "model")
-    if not isinstance(module, ScoreModule | CountingModule):
-        raise InputError(f"{type(module).__name__} is no module that fit knows", file=experiment.file, place="model")
+    module = _built(experiment)
     _check_sampler(module, experiment.file)
     if not resume and _is_first():
         data.prepare_data()
@@ -139,6 +137,13 @@ def train(
     finally:
         os.environ.pop(_FOLDER, None)
     return folder
+
+
+def _built(experiment: Experiment) -> ScoreModule | CountingModule:
+    module = build(experiment.module, experiment.file, "model")
+    if not isinstance(module, ScoreModule | CountingModule):
+        raise InputError(f"{type(module).__name__} is no module that fit knows", file=experiment.file, place="model")
+    return module
 
 
 def _write_config(experiment: Experiment, folder: Path) -> None:

@@ -189,14 +189,13 @@ class Model:
             progress: whether to show a bar on a terminal.
             precision: `32-true`, `bf16-mixed` or `64-true`.
             tile_size: rows of one network call.
-            conditions: what the user fixes and the domain would draw otherwise (`{"num_nodes": 7}`).
+            conditions: what is fixed in place of being drawn (`{"num_nodes": 7}`).
             guide: names as on the command line (`"atoms.N=0.2:5"`), potentials or guides, one or several.
-            way: how to use names and potentials; by default by their gradient, those that have none by particles.
+            way: how to use them; by default by their gradient, those that have none by particles.
             teleport: `FILE:TIME`: start at this time, by the statistics in the file; see `core.teleport`.
             solver_arguments: further arguments of the solver.
 
-        Returns:
-            The domain's objects, with the tensors as `.state` where their class has such a field.
+        Returns the domain's objects, with the tensors as `.state` where their class has such a field.
 
         Raises:
             InputError: a setting is unknown or not possible for this run.
@@ -204,8 +203,8 @@ class Model:
         self._check_misplaced(solver_arguments)
         settings: dict[str, Any] = {} if tile_size == Settings.tile_size else {"tile_size": tile_size}
         settings |= {"solver": solver, "steps": steps, "weights": weights, "precision": precision, "guide": guide}
-        settings |= {"arguments": solver_arguments, "way": way, "teleport": teleport}
-        generator = self.source(seed, conditions, **settings)
+        settings |= {"arguments": solver_arguments, "way": way, "teleport": teleport, "seed": seed}
+        generator = self.source(conditions=conditions, **settings)
         return drawn(generator, num, choose_chunk_size(generator, chunk_size), device, decode, progress)
 
     def completer(

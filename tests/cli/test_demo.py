@@ -56,3 +56,15 @@ def test_the_tour_of_series(tmp_path: Path, program: Callable[..., subprocess.Co
     page = (folder / "report.html").read_text()
     assert page.count("data:image") >= 6
     assert "http://" not in page.replace("http://www.w3.org", "")
+
+
+@pytest.mark.slow
+def test_the_tour_of_digraphs(tmp_path: Path, program: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    done = program("demo", "--domain", "digraphs", "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "digraphs"
+    rows = {row["name"]: row for row in json.loads((folder / "statistics.json").read_text())["statistics"]}
+    assert rows["ks_in"]["value"] < 1 / 330  # ten graphs of half the size keep the degrees
+    assert (rows["ks_in"]["n_real"], rows["ks_in"]["n_generated"]) == (1, 10)
+    page = (folder / "report.html").read_text()
+    assert "<svg" in page or "data:image" in page

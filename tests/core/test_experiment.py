@@ -149,12 +149,13 @@ def test_packaged_configurations_are_right_and_short(name):
     assert text.startswith("# ")
     assert text.count("\n") <= 60
     sizes = {
+        "digraphs": {"nodes": 10, "edges": 20, "max_nodes": 9, "features": 4},
         "graphs": {"features": 4, "max_nodes": 9},
         "series": {"features": 6, "length": 24},
         "geometry": {"nodes": 5, "frames": 30, "space": 3, "features": 1, "edge_features": 1, "given": 10},
     }[name.partition("/")[0]]
     if experiment.data["init_args"].get("conditional"):
         sizes |= {"features": 1, "given": 2, "context": 16, "season": 4}
-    build(experiment.model["system"], file).build(sizes)
-    build(experiment.model["objective"], file)
+    build(experiment.system, file).build(sizes)
+    build(experiment.module["init_args"].get("objective"), file)
     assert "data.batch_size" in known_keys(experiment.as_dict())
