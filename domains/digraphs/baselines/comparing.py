@@ -34,6 +34,9 @@ SHOWN = (
 """Statistics that tables show unless others are asked for."""
 
 
+_LITTLE = 5e-4  # relative: half an interval below is not shown
+
+
 @dataclass(frozen=True)
 class Method:
     """A way to make graphs of another size, and how its graphs compare with the original.
@@ -159,4 +162,6 @@ def _cell(row: Row, best: float | None) -> str:
         return f"{mark}{short(row.value)}"
     half = (row.high - row.low) / 2
     digits = max(0, -math.floor(math.log10(half)))
+    if digits > 6 or round(half * 10**digits) == 0 or half < _LITTLE * abs(row.value):
+        return f"{mark}{short(row.value)}"
     return f"{mark}{row.value:.{digits}f}({half * 10**digits:.0f})"

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from scorefield.core.report.figures import svg_text
 from scorefield.core.statistics.table import Row, short
-from scorefield.domains.digraphs.baselines.comparing import Method
+from scorefield.domains.digraphs.baselines.comparing import RESCALED, Method
 from scorefield.domains.digraphs.statistics.figures import degree_tail
 from scorefield.domains.digraphs.statistics.measured import DigraphPopulation
 
@@ -49,10 +49,11 @@ def _tails(axis: Axes, side: str, original: DigraphPopulation, methods: Sequence
     colours = matplotlib.colormaps["tab20"](np.linspace(0, 1, max(len(methods), 2)))
     for method, colour in zip(methods, colours, strict=False):
         at, share = degree_tail(getattr(method.samples[0], f"{side}_degrees"))
-        first = method.name == "rescaled"
-        axis.plot(at, share, color="#c2571a" if first else colour, linewidth=2.2 if first else 1.1, label=method.name)
+        first = method.name == RESCALED
+        colour, width = ("#c2571a", 2.4) if first else (colour, 1.1)
+        axis.plot(at, share, color=colour, linewidth=width, label=method.name, zorder=5 if first else 2)
     at, share = degree_tail(getattr(original[0], f"{side}_degrees"))
-    axis.plot(at, share, color="black", linewidth=1.4, linestyle=(0, (3, 1.5)), label="original")
+    axis.plot(at, share, color="black", linewidth=1.4, linestyle=(0, (3, 1.5)), label="original", zorder=6)
     axis.set_xscale("log")
     axis.set_yscale("log")
     axis.set_xlabel(f"{side}-degree k", fontsize=9)
