@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["Frames", "Perceptron", "linear", "linear_of", "sinusoids"]
+__all__ = ["Frames", "Perceptron", "linear", "sinusoids"]
 
 
 class Perceptron(nn.Module):
@@ -33,17 +33,18 @@ class Perceptron(nn.Module):
     @property
     def first(self) -> nn.Linear:
         """The layer before the SiLU."""
-        return linear_of(self.actions, 0)
+        return cast(nn.Linear, self.actions._modules["0"])
 
     @property
     def last(self) -> nn.Linear:
         """The layer behind it."""
-        return linear_of(self.actions, 2)
+        return cast(nn.Linear, self.actions._modules["2"])
 
     @property
     def weights(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Weight and bias of the first layer, and of the last."""
-        return self.first.weight, self.first.bias, self.last.weight, self.last.bias
+        first, last = self.first, self.last
+        return first.weight, first.bias, last.weight, last.bias
 
     def forward(self, values: Tensor) -> Tensor:
         """`[..., outputs]` from `[..., inputs]`."""
@@ -56,11 +57,6 @@ def linear(values: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         return functional.linear(values, weight, bias)
     product = functional.linear(values.flatten(0, -2), weight).add_(bias)
     return product.view(*values.shape[:-1], len(weight))
-
-
-def linear_of(layers: nn.Sequential, number: int) -> nn.Linear:
-    """One layer of several, which is linear."""
-    return cast(nn.Linear, layers[number])
 
 
 def _angles(values: Tensor, size: int) -> Tensor:
@@ -82,14 +78,17 @@ class Frames:
     """The frames that attention runs over.
 
     Attributes:
-        sines: sin(s f_k) at each frame's place s in time, `[T, m]`, or `[n, T, m]` where nodes differ.
-        cosines: likewise.
+        codes: g(s) = [sin(s f_k); cos(s f_k)] at each frame's place s in time, `[T, 2 m]`, or `[n, T, 2 m]` where nodes
+            differ.
+        own: [-cos(s f_k); cos(s f_k)], likewise.
+        other: [sin(s f_k); sin(s f_k)], likewise.
         steps: time since the frame before, in frames, `[T, 1]` or `[n, T, 1]`; 1 for the first.
         exist: frames that exist, bool `[n, T]`; None where all do.
     """
 
-    sines: Tensor
-    cosines: Tensor
+    codes: Tensor
+    own: Tensor
+    other: Tensor
     steps: Tensor
     exist: Tensor | None = None
 
@@ -98,9 +97,14 @@ class Frames:
         """Frames at these places in time, `[T]` or `[n, T]`, for embeddings of that size."""
         angles = _angles(places, size)
         steps = functional.pad(places.diff(dim=-1), (1, 0), value=1).clamp(min=1)
-        return cls(angles.sin().to(dtype), angles.cos().to(dtype), steps.to(dtype)[..., None], exist)
+        sines, cosines = angles.sin().to(dtype), angles.cos().to(dtype)
+        parts = (torch.cat(pair, -1) for pair in ((sines, cosines), (-cosines, cosines), (sines, sines)))
+        return cls(*parts, steps.to(dtype)[..., None], exist)
 
-    @property
-    def codes(self) -> Tensor:
-        """Sines, then cosines."""
-        return torch.cat([self.sines, self.cosines], -1)
+    def reflected(self, values: Tensor) -> Tensor:
+        """R_s of values `[..., T, 2 m]`: parts (a, b) become (b sin(s f) - a cos(s f), a sin(s f) + b cos(s f)).
+
+        It is its own inverse and its own transpose.
+        """
+        found = (values * self.own).addcmul_(values.roll(values.shape[-1] // 2, -1), self.other)
+        return found.to(values.dtype)

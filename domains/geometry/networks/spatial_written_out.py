@@ -57,9 +57,9 @@ class _Spatial(torch.autograd.Function):
         squared = difference.square().sum(-1, keepdim=True)
         size = squared.sqrt() if pre_norm else squared
         seen = layout.seen(size).flatten(0, 1)
-        own = product(flat, weights.edge[:, :hidden], weights.edge_bias).unflatten(0, (len(h), -1))
-        sent = product(flat, weights.edge[:, hidden : 2 * hidden]).unflatten(0, (len(h), -1))
-        rest = product(flat, weights.node[:, :hidden], weights.node_bias).unflatten(0, (len(h), -1))
+        first = torch.cat([weights.edge[:, :hidden], weights.edge[:, hidden : 2 * hidden], weights.node[:, :hidden]])
+        own, sent, rest = (flat @ first.T).unflatten(0, (len(h), -1)).split(hidden, -1)
+        own, rest = own + weights.edge_bias, rest + weights.node_bias
         z1 = layout.sent(sent.expand(h.shape))
         layout.add_received(z1, own)
         z1 = z1.flatten(0, 1).addmm_(seen, weights.edge[:, 2 * hidden :].T)

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from scorefield.domains.geometry.networks.elements import Frames, Perceptron, linear
-from scorefield.domains.geometry.networks.temporal_written_out import TemporalWeights, reflected, written_out
+from scorefield.domains.geometry.networks.temporal_written_out import TemporalWeights, written_out
 
 __all__ = ["TemporalLayer", "plainly"]
 
@@ -81,12 +81,12 @@ def _attend(h: Tensor, frames: Frames, weights: TemporalWeights) -> tuple[Tensor
     query, key, value = (_perceptron(h, *weights.of(name)) for name in "qkv")
     codes = frames.codes
     time = weights.time[:, : codes.shape[-1]]
-    turned = reflected(functional.linear(query, time.T), frames)
+    turned = frames.reflected(functional.linear(query, time.T))
     logits = torch.baddbmm(turned @ codes.transpose(-1, -2).to(turned.dtype), query, key.transpose(1, 2))
     if frames.exist is not None:
         logits = logits.masked_fill(~frames.exist[:, None], torch.finfo(logits.dtype).min)
     attention = logits.softmax(-1)
-    relative = linear(reflected(attention @ codes.to(attention.dtype), frames), time, weights.time_bias)
+    relative = linear(frames.reflected(attention @ codes.to(attention.dtype)), time, weights.time_bias)
     return value, relative + torch.bmm(attention.to(value.dtype), value), attention
 
 

@@ -22,7 +22,7 @@ from torch.nn import functional
 from scorefield.domains.geometry.networks.elements import Frames
 from scorefield.domains.geometry.networks.gradients import LayerGradients, again, product, silu, silu_below
 
-__all__ = ["TemporalWeights", "reflected", "written_out"]
+__all__ = ["TemporalWeights", "written_out"]
 
 
 class TemporalWeights(NamedTuple):
@@ -58,13 +58,6 @@ class TemporalWeights(NamedTuple):
 Plain = Callable[[Tensor, Tensor, Frames, TemporalWeights], tuple[Tensor, Tensor]]
 
 
-def reflected(values: Tensor, frames: Frames) -> Tensor:
-    """R_t of values `[..., T, 2 m]`; its own inverse and its own transpose."""
-    a, b = values.chunk(2, -1)
-    sines, cosines = frames.sines, frames.cosines
-    return torch.cat([b * sines - a * cosines, a * sines + b * cosines], -1).to(values.dtype)
-
-
 def written_out(x: Tensor, h: Tensor, frames: Frames, weights: TemporalWeights, plain: Plain) -> tuple[Tensor, Tensor]:
     """What `plain` gives, and its derivative."""
     moved, features = _Temporal.apply(frames, plain, x, h, *weights)
@@ -77,18 +70,20 @@ class _Temporal(torch.autograd.Function):
         ctx: Any, frames: Frames, plain: Plain, x: Tensor, h: Tensor, *tensors: Tensor
     ) -> tuple[Tensor, Tensor]:
         weights, flat, codes, hidden = TemporalWeights(*tensors), h.flatten(0, 1), frames.codes, h.shape[-1]
-        deep = product(flat, *_first(weights))
+        first = torch.cat([weights.q, weights.k, weights.v])
+        deep = product(flat, first, torch.cat([weights.q_bias, weights.k_bias, weights.v_bias]))
         active = silu(deep)
         of_query, of_key, of_value = active.chunk(3, 1)
         joined = torch.cat([weights.k_last, weights.time[:, : codes.shape[-1]]], 1)
-        asked = (of_query @ (weights.q_last.T @ joined)).add_(weights.q_last_bias @ joined).unflatten(0, h.shape[:2])
+        asking = weights.q_last.T @ joined
+        asked = (of_query @ asking).add_(weights.q_last_bias @ joined).unflatten(0, h.shape[:2])
         value = product(of_value, weights.v_last, weights.v_last_bias).view(h.shape)
-        logits = reflected(asked[..., hidden:], frames) @ codes.transpose(-1, -2)
+        logits = frames.reflected(asked[..., hidden:]) @ codes.transpose(-1, -2)
         logits.baddbmm_(asked[..., :hidden], of_key.unflatten(0, h.shape[:2]).transpose(1, 2))
         if frames.exist is not None:
             logits.masked_fill_(~frames.exist[:, None], torch.finfo(logits.dtype).min)
         attention = logits.softmax(-1)
-        relative = reflected(attention @ codes, frames)
+        relative = frames.reflected(attention @ codes)
         features = product(relative.flatten(0, 1), joined[:, hidden:], weights.time_bias).view(h.shape)
         features.baddbmm_(attention, value).add_(h)
         z = product(value.flatten(0, 1), weights.x, weights.x_bias)
@@ -96,7 +91,7 @@ class _Temporal(torch.autograd.Function):
         number = product(a, weights.x_last, weights.x_last_bias).view(len(h), 1, -1)
         shares, place = attention * number, x - x.mean(1, keepdim=True)
         moved = torch.baddbmm(x, shares, place, alpha=-1).addcmul_(place, shares.sum(-1, keepdim=True))
-        kept = deep, active, asked, value, attention, relative, z, a, number, place
+        kept = first, joined, asking, deep, active, asked, value, attention, relative, z, a, number, place
         ctx.save_for_backward(x, h, *weights, *kept)
         ctx.frames, ctx.plain = frames, plain
         return moved, features
@@ -132,7 +127,7 @@ class _Gradients(LayerGradients):
 
     def below(self, h: Tensor, kept: tuple[Tensor, ...], above_x: Tensor, above_h: Tensor) -> tuple[Tensor, Tensor]:
         """Those of positions and features; `kept` as `_Temporal` keeps it."""
-        deep, active, asked, value, attention, relative, z, a, number, place = kept
+        first, joined, asking, deep, active, asked, value, attention, relative, z, a, number, place = kept
         flat, hidden = h.flatten(0, 1), h.shape[-1]
         to_x, to_shares = _moves(above_x, attention * number, place)
         to_attention = torch.baddbmm(to_shares * number, above_h, value.transpose(1, 2))
@@ -141,10 +136,11 @@ class _Gradients(LayerGradients):
         to_value.baddbmm_(attention.transpose(1, 2), above_h)
         below = torch.empty_like(deep)
         to_query, to_key, of_value = below.chunk(3, 1)
-        self._asked(active, asked, attention, to_attention, above_h, relative, to_query, to_key)
+        to_asked = self._asked(joined, active, asked, attention, to_attention, above_h, to_key)
+        to_query.copy_(to_asked @ asking.T)
+        self._learn(joined, active, to_asked, above_h.flatten(0, 1), relative.flatten(0, 1))
         of_value.copy_(self.through("v_last", to_value.flatten(0, 1), active[:, 2 * hidden :]))
         silu_below(below, deep)
-        first, _ = _first(self.weights)
         if self.learning:
             for name, weight, bias in zip("qkv", (below.T @ flat).chunk(3), below.sum(0).chunk(3), strict=True):
                 self.found[name], self.found[f"{name}_bias"] = weight, bias
@@ -152,43 +148,38 @@ class _Gradients(LayerGradients):
 
     def _asked(
         self,
+        joined: Tensor,
         active: Tensor,
         asked: Tensor,
         attention: Tensor,
         to_attention: Tensor,
         above: Tensor,
-        relative: Tensor,
-        to_query: Tensor,
         to_key: Tensor,
-    ) -> None:
-        """Into the activations of queries and keys, and those of embedded times and last weights."""
-        codes, w, hidden, shape = self.frames.codes, self.weights, above.shape[-1], above.shape[:2]
-        joined = torch.cat([w.k_last, w.time[:, : codes.shape[-1]]], 1)
-        flat = above.flatten(0, 1)
-        to_relative = reflected((flat @ joined[:, hidden:]).unflatten(0, shape), self.frames)
+    ) -> Tensor:
+        """That of [u; u'], `[rows, H + 2 m]`, and, into `to_key`, that of the activations of keys."""
+        codes, hidden, shape = self.frames.codes, above.shape[-1], above.shape[:2]
+        to_relative = self.frames.reflected((above.flatten(0, 1) @ joined[:, hidden:]).unflatten(0, shape))
         to_attention.add_(to_relative @ codes.transpose(-1, -2))
         to_logits = to_attention.sub_((to_attention * attention).sum(-1, keepdim=True)).mul_(attention)
-        of_query, of_key, _ = active.chunk(3, 1)
         to_asked = torch.empty_like(asked)
-        to_asked[..., :hidden] = torch.bmm(to_logits, of_key.unflatten(0, shape))
-        to_asked[..., hidden:] = reflected(to_logits @ codes, self.frames)
+        to_asked[..., :hidden] = torch.bmm(to_logits, active[:, hidden : 2 * hidden].unflatten(0, shape))
+        to_asked[..., hidden:] = self.frames.reflected(to_logits @ codes)
         to_key.copy_(torch.bmm(to_logits.transpose(1, 2), asked[..., :hidden]).flatten(0, 1))
-        rows = to_asked.flatten(0, 1)
-        to_query.copy_(rows @ (w.q_last.T @ joined).T)
-        if self.learning:
-            to_mixed, to_moved = of_query.T @ rows, rows.sum(0)
-            to_joined = torch.outer(w.q_last_bias, to_moved).addmm_(w.q_last, to_mixed)
-            to_joined[:, hidden:].addmm_(flat.T, relative.flatten(0, 1))
-            self.found["q_last"], self.found["q_last_bias"] = joined @ to_mixed.T, joined @ to_moved
-            self.found["k_last"], self.found["k_last_bias"] = to_joined[:, :hidden], torch.zeros_like(w.k_last_bias)
-            missing = w.time.shape[1] - codes.shape[-1]
-            self.found["time"] = functional.pad(to_joined[:, hidden:], (0, missing))
-            self.found["time_bias"] = flat.sum(0)
+        return to_asked.flatten(0, 1)
 
-
-def _first(weights: TemporalWeights) -> tuple[Tensor, Tensor]:
-    """The first layers of queries, keys and values as one."""
-    return torch.cat([weights.q, weights.k, weights.v]), torch.cat([weights.q_bias, weights.k_bias, weights.v_bias])
+    def _learn(self, joined: Tensor, active: Tensor, to_asked: Tensor, above: Tensor, relative: Tensor) -> None:
+        """Those of embedded times and of the last weights of queries and keys."""
+        if not self.learning:
+            return
+        w, hidden = self.weights, above.shape[-1]
+        to_asking, to_moved = active[:, :hidden].T @ to_asked, to_asked.sum(0)
+        to_joined = torch.outer(w.q_last_bias, to_moved).addmm_(w.q_last, to_asking)
+        to_joined[:, hidden:].addmm_(above.T, relative)
+        self.found["q_last"], self.found["q_last_bias"] = joined @ to_asking.T, joined @ to_moved
+        self.found["k_last"], self.found["k_last_bias"] = to_joined[:, :hidden], torch.zeros_like(w.k_last_bias)
+        missing = w.time.shape[1] + hidden - joined.shape[1]
+        self.found["time"] = functional.pad(to_joined[:, hidden:], (0, missing))
+        self.found["time_bias"] = above.sum(0)
 
 
 def _moves(above: Tensor, shares: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
