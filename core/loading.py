@@ -125,13 +125,7 @@ def batch_loader(
     Raises:
         InputError: the batch is empty or cannot be shared out evenly over the processes.
     """
-    if batch_size < 1:
-        raise InputError(f"data.batch_size is {batch_size}", mend="give at least 1")
-    if batch_size % world_size:
-        raise InputError(
-            f"a batch of {batch_size} cannot be shared out over {world_size} processes",
-            mend="choose data.batch_size as a multiple of the number of devices",
-        )
+    _check_share(batch_size, world_size)
     sampler: DistributedSampler[int] = (
         DrawSampler(dataset, batch_size, seed, world_size, rank, batches, tell_epoch)
         if draws
@@ -147,6 +141,16 @@ def batch_loader(
         multiprocessing_context="spawn" if num_workers else None,
         generator=torch.Generator().manual_seed(seed),  # else each epoch draws from the global state
     )
+
+
+def _check_share(batch_size: int, world_size: int) -> None:
+    if batch_size < 1:
+        raise InputError(f"data.batch_size is {batch_size}", mend="give at least 1")
+    if batch_size % world_size:
+        raise InputError(
+            f"a batch of {batch_size} cannot be shared out over {world_size} processes",
+            mend="choose data.batch_size as a multiple of the number of devices",
+        )
 
 
 def _as_it_is(batch: Any) -> Any:
