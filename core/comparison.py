@@ -120,10 +120,12 @@ def _is_path(source: Source) -> bool:
 
 
 def _as_run(real: Source) -> Run | None:
-    """A folder is a run; so is a bare name that is no file and carries no suffix."""
+    """A folder is a run, unless it holds a domain's objects; so is a bare name that is no file and has no suffix."""
     if not _is_path(real):
         return None
     path = Path(real)
+    if path.is_dir() and any(_recognises(entry.load(), path) for entry in find_domains().values()):
+        return None
     if path.is_dir() or (not path.exists() and not path.suffix):
         return Run(resolve_run(real))
     return None

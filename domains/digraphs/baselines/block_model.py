@@ -48,9 +48,9 @@ def _move(start: NDArray[np.int32], nodes: NDArray[np.int32], weights: NDArray[n
     """One level: a community for every node. Diagonal entries hold twice the weight inside a node."""
     n = start.size - 1
     strength = np.zeros(n)
-    for u in range(n):
-        for place in range(start[u], start[u + 1]):
-            strength[u] += weights[place]
+    for node in range(n):
+        for place in range(start[node], start[node + 1]):
+            strength[node] += weights[place]
     total = strength.sum()
     label, inside = np.arange(n), strength.copy()
     towards = np.zeros(n)

@@ -153,7 +153,7 @@ def methods_table(methods: Sequence[Method]) -> str:
 
 
 def _mean(method: Method, name: str) -> float:
-    return sum(getattr(graph, name) for graph in method.samples) / len(method.samples)
+    return float(np.mean([getattr(graph, name) for graph in method.samples]))
 
 
 def _cell(row: Row, best: float | None) -> str:

@@ -110,13 +110,13 @@ def walk(out: Adjacency, size: int, restart: float, patience: int, state: Stream
     while number < size:
         if idle >= patience:
             next_home = _unseen(order, next_home, seen)
-            home = node = order[next_home]
+            home = node = int(order[next_home])
         else:
             degree = out.start[node + 1] - out.start[node]
             if degree == 0 or uniform(state) < restart:
                 node = home
             else:
-                node = np.int64(out.nodes[out.start[node] + below(state, degree)])
+                node = int(out.nodes[out.start[node] + below(state, degree)])
         idle += 1
         if not seen[node]:
             seen[node] = True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import matplotlib
 import numpy as np
@@ -31,7 +31,8 @@ Array = NDArray[np.float64]
 def methods_figure(original: DigraphPopulation, methods: Sequence[Method]) -> str:
     """Degree distributions of one sample of each method, and two tables in colour, as SVG."""
     canvas = Canvas(figsize=(12.5, 10), layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08))
-    top, bottom = canvas.subfigures(2, 1, height_ratios=(1.0, 1.15))
+    halves: Any = canvas.subfigures(2, 1, height_ratios=(1.0, 1.15))
+    top, bottom = halves
     axes = list(top.subplots(1, 2))
     for axis, side in zip(axes, ("in", "out"), strict=True):
         _tails(axis, side, original, methods)

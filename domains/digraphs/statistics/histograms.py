@@ -93,7 +93,7 @@ class HistogramDistance:
             both = np.flatnonzero(there[0] & there[1])
             if inner is not None and both.size:
                 found[both] = inner(real[:, both], generated[:, both])
-            return found
+            return np.asarray(found)
 
         return evaluate
 

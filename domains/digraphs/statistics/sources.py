@@ -20,7 +20,7 @@ __all__ = ["population", "read_population", "recognises", "reference"]
 
 _TEXT = (".txt", ".txt.gz")
 _TABLES = (".csv", ".csv.gz")
-_NAMES = ({"src", "dst"}, {"source", "target"}, {"from", "to"})
+_NAMES = {"src", "dst"}
 _COMMENTS = 50  # lines that a file may begin with
 
 
@@ -36,7 +36,7 @@ def recognises(path: Path) -> bool:
         return any('edgedefault="directed"' in line for line in lines)
     if suffix in _TABLES:
         header = next(csv.reader(lines[:1]), [])
-        return any(pair <= {cell.strip().lower() for cell in header} for pair in _NAMES)
+        return {cell.strip().lower() for cell in header} >= _NAMES
     edges = [line.split() for line in lines if line.strip() and not line.lstrip().startswith("#")]
     return bool(edges) and len(edges[0]) >= 2 and all(cell.isdigit() for cell in edges[0][:2])
 

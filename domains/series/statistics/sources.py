@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,9 +27,18 @@ __all__ = ["population", "read_population", "recognises", "reference"]
 
 
 def recognises(path: Path) -> bool:
-    """Whether a file with this name holds series; a table with a column of SMILES does not."""
-    names = column_names(path)
-    return suffix(path) in SUFFIXES and (names is None or "smiles" not in map(str.lower, names))
+    """Whether a file with this name holds series; one with SMILES, or with the ends of edges, does not."""
+    names = {name.lower() for name in column_names(path) or _array_names(path)}
+    return suffix(path) in SUFFIXES and "smiles" not in names and not {"src", "dst"} <= names
+
+
+def _array_names(path: Path) -> list[str]:
+    """Of an `.npz`."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return [name.removesuffix(".npy") for name in archive.namelist()]
+    except (OSError, zipfile.BadZipFile):
+        return []
 
 
 def read_population(path: Path) -> SeriesPopulation:
