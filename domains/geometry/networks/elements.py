@@ -98,8 +98,8 @@ class Frames:
         angles = _angles(places, size)
         steps = functional.pad(places.diff(dim=-1), (1, 0), value=1).clamp(min=1)
         sines, cosines = angles.sin().to(dtype), angles.cos().to(dtype)
-        parts = (torch.cat(pair, -1) for pair in ((sines, cosines), (-cosines, cosines), (sines, sines)))
-        return cls(*parts, steps.to(dtype)[..., None], exist)
+        codes, own, other = (torch.cat(pair, -1) for pair in ((sines, cosines), (-cosines, cosines), (sines, sines)))
+        return cls(codes, own, other, steps.to(dtype)[..., None], exist)
 
     def reflected(self, values: Tensor) -> Tensor:
         """R_s of values `[..., T, 2 m]`: parts (a, b) become (b sin(s f) - a cos(s f), a sin(s f) + b cos(s f)).
