@@ -1,8 +1,8 @@
 """GeoTDM written down plainly: flat node batches, one product an edge, attention with all pairs of frames and channels.
 
 The transcription that benchmarks compare with: what the published equations say, in their order, without any
-rearrangement. Relative times enter keys and values as tensors `[nodes, frames, frames, H]`. Parameters have the
-published names, so that weights of the package's network load as they are.
+rearrangement. Relative times enter keys and values as tensors `[nodes, H, frames, frames]`, as published. Parameters
+have the published names, so that weights of the package's network load as they are.
 """
 
 from __future__ import annotations
@@ -72,12 +72,14 @@ class Temporal(nn.Module):
         """`x` `[n, T, D]`, `h` `[n, T, H]`."""
         frames = torch.arange(x.shape[1], dtype=x.dtype)
         relative = self.time_emb(sinusoids(frames[:, None] - frames, self.embedding))
+        relative = relative.permute(2, 0, 1).contiguous()
         query, key, value = self.q_mlp(h), self.k_mlp(h), self.v_mlp(h)
-        keys, values = key[:, None] + relative, value[:, None] + relative
-        attention = (query[:, :, None] * keys).sum(-1).softmax(-1)
         weight = self.x_mlp(value)[:, None]
+        query, key, value = (part.transpose(1, 2).contiguous() for part in (query, key, value))  # [n, H, T]
+        keys, values = key[:, :, None] + relative, value[:, :, None] + relative  # [n, H, T, T]
+        attention = (query[..., None] * keys).sum(1).softmax(-1)
         moved = attention[..., None] * weight * (x[:, :, None] - x[:, None])
-        return x + moved.sum(2), h + (attention[..., None] * values).sum(2)
+        return x + moved.sum(2), h + (attention[:, None] * values).sum(-1).transpose(1, 2)
 
 
 class PlainEGTN(nn.Module):

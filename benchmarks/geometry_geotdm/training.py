@@ -123,7 +123,7 @@ class Plain:
 def plain_step(batch: int = BATCH) -> Work:
     """The transcription's side."""
     side = Plain(package()[0], batch)
-    optimiser = torch.optim.Adam(side.network.parameters(), lr=1e-4)
+    optimiser = torch.optim.Adam(side.network.parameters(), lr=1e-4, fused=True)  # as the package's
 
     def step() -> None:
         index = torch.randint(len(side.chain), (batch,)).repeat_interleave(NODES)
